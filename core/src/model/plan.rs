@@ -159,7 +159,9 @@ fn type_differences(
         (old.conflict != new.conflict, Difference::Conflict),
         (
             references(old_model, old) != references(new_model, new),
-            Difference::References,
+            Difference::References {
+                is_gone: loses_reference(old, new),
+            },
         ),
         (
             (&old.singular, &old.plural) != (&new.singular, &new.plural),
@@ -170,6 +172,11 @@ fn type_differences(
     ];
     let differences = checks.into_iter().filter(|(differs, _)| *differs);
     differences.map(|(_, difference)| difference).collect()
+}
+
+fn loses_reference(old: &DocumentType, new: &DocumentType) -> bool {
+    let is_kept = |name: &str| new.references.iter().any(|it| *it.name == *name);
+    old.references.iter().any(|it| !is_kept(&it.name))
 }
 
 /// Each reference: its name, the stored name of the type that it shows, and what holds the id.

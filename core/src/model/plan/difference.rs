@@ -55,7 +55,10 @@ pub enum Difference {
     /// Another policy for conflicts.
     Conflict,
     /// Other references.
-    References,
+    References {
+        /// Whether one of them is gone.
+        is_gone: bool,
+    },
     /// The field is new.
     FieldAdded {
         /// Whether documents without it can be read.
@@ -93,6 +96,8 @@ pub enum Difference {
         from: String,
         /// The type now.
         to: String,
+        /// Whether numbers are printed as texts now.
+        is_text_now: bool,
     },
     /// The field's type holds other values than the type before.
     Narrowed {
@@ -117,7 +122,10 @@ pub enum Difference {
     /// Another way to join edits.
     Merge,
     /// Clients can no longer set it, or can again.
-    ReadOnly,
+    ReadOnly {
+        /// Whether they can no longer.
+        is_new: bool,
+    },
     /// Clients no longer write it.
     Retired,
     /// It was retired, and is in use again.
@@ -167,13 +175,13 @@ impl Difference {
             | Self::TypeRenamed { .. }
             | Self::RootFields
             | Self::Conflict
-            | Self::References
+            | Self::References { .. }
             | Self::FieldRemoved { .. }
             | Self::FieldRenamed { .. }
             | Self::Default
             | Self::Constraint
             | Self::Merge
-            | Self::ReadOnly
+            | Self::ReadOnly { .. }
             | Self::Retired
             | Self::Restored => Class::Served,
             Self::TypeRemoved { gives_access, .. } => match gives_access {
@@ -221,6 +229,17 @@ impl Difference {
                 is_alias: false, ..
             } => Some(
                 "operations of old apps that use the earlier name fail; keep it with `@renamed(from)`",
+            ),
+            Self::References { is_gone: true } => Some(
+                "operations of old apps that name what is gone fail; keep it with `@retired` until no old app is in use",
+            ),
+            Self::ReadOnly { is_new: true } => Some(
+                "inputs of old apps that set it fail, and block what such an app has queued; add another field that is `@readOnly`, and retire this one",
+            ),
+            Self::Widened {
+                is_text_now: true, ..
+            } => Some(
+                "old apps get texts where they expect numbers; add a field of the new type beside it if they cannot read them",
             ),
             Self::RootFields => Some(
                 "operations of old apps that use the earlier names fail; keep them with `singular` and `plural`",
@@ -290,14 +309,14 @@ impl fmt::Display for Difference {
             Self::Scope => f.write_str("has another `@scope`"),
             Self::Memberships => f.write_str("has another `@grants`"),
             Self::Conflict => f.write_str("has another `@conflict`"),
-            Self::References => f.write_str("has other references"),
+            Self::References { .. } => f.write_str("has other references"),
             Self::StoredName { from, to, .. } => {
                 write!(f, "is stored as {to:?}, was stored as {from:?}")
             }
             Self::StoredNameForgotten { from } => {
                 write!(f, "is no longer read where it is stored as {from:?}")
             }
-            Self::Widened { from, to } | Self::Narrowed { from, to } => {
+            Self::Widened { from, to, .. } | Self::Narrowed { from, to } => {
                 write!(f, "is {to}, was {from}")
             }
             Self::Required { .. } => f.write_str("is required"),
@@ -306,7 +325,8 @@ impl fmt::Display for Difference {
             Self::DefaultRemoved => f.write_str("is required, and has no default any more"),
             Self::Constraint => f.write_str("has another `@constraint`"),
             Self::Merge => f.write_str("has another `@merge`"),
-            Self::ReadOnly => f.write_str("`@readOnly` is new or gone"),
+            Self::ReadOnly { is_new: true } => f.write_str("`@readOnly` is new"),
+            Self::ReadOnly { is_new: false } => f.write_str("`@readOnly` is gone"),
             Self::Retired => f.write_str("is retired"),
             Self::Restored => f.write_str("is no longer retired"),
         }

@@ -107,7 +107,11 @@ impl<'m> Comparison<'m> {
         let (from, to) = (spelled(&old.ty), spelled(&new.ty));
         let of_type = match self.relation(&old.ty, &new.ty) {
             Relation::Same => None,
-            Relation::Wider => Some(Difference::Widened { from, to }),
+            Relation::Wider => Some(Difference::Widened {
+                is_text_now: are_numbers(&old.ty) && !are_numbers(&new.ty),
+                from,
+                to,
+            }),
             Relation::Other => Some(Difference::Narrowed { from, to }),
         };
         let differences = [
@@ -119,7 +123,12 @@ impl<'m> Comparison<'m> {
                 Difference::Constraint,
             ),
             differs(old.merge != new.merge, Difference::Merge),
-            differs(old.read_only != new.read_only, Difference::ReadOnly),
+            differs(
+                old.read_only != new.read_only,
+                Difference::ReadOnly {
+                    is_new: new.read_only,
+                },
+            ),
             differs(!old.retired && new.retired, Difference::Retired),
             differs(old.retired && !new.retired, Difference::Restored),
         ];
@@ -164,6 +173,15 @@ fn scalars(old: Scalar, new: Scalar) -> Relation {
         | (Scalar::Id, Scalar::String)
         | (Scalar::String, Scalar::Id) => Relation::Wider,
         _ => Relation::Other,
+    }
+}
+
+/// Whether JSON has the values as numbers, itself or in lists.
+fn are_numbers(ty: &FieldType) -> bool {
+    match &ty.shape {
+        Shape::Scalar(scalar) => matches!(scalar, Scalar::Int | Scalar::Float),
+        Shape::List(item) => are_numbers(item),
+        Shape::Enum(_) | Shape::Embedded(_) => false,
     }
 }
 

@@ -1,5 +1,8 @@
 use super::*;
-use crate::value::{Document, Value};
+use crate::{
+    generation::TypeShape,
+    value::{Document, Value},
+};
 
 const BEFORE: &str = r#"
 extend schema @grant(scope: "team:{teams}", access: WRITE) @grant(scope: "public", access: READ)
@@ -108,6 +111,11 @@ fn each_change_of_a_model_has_a_class() {
             &["Task: has other references [Served]"],
         ),
         (
+            "  link: Member @reference(by: \"title\")\n",
+            "",
+            &["Task: has other references [Served, warned]"],
+        ),
+        (
             "  due:",
             "  extra: Int\n  due:",
             &["Task.extra: is new [InStep]"],
@@ -172,7 +180,7 @@ fn each_change_of_a_model_has_a_class() {
         (
             "size: Int",
             "size: Long",
-            &["Task.size: is Long, was Int [InStep]"],
+            &["Task.size: is Long, was Int [InStep, warned]"],
         ),
         (
             "size: Int",
@@ -182,7 +190,7 @@ fn each_change_of_a_model_has_a_class() {
         (
             "size: Int",
             "size: ID",
-            &["Task.size: is ID, was Int [InStep]"],
+            &["Task.size: is ID, was Int [InStep, warned]"],
         ),
         (
             "whole: Long",
@@ -202,7 +210,7 @@ fn each_change_of_a_model_has_a_class() {
         (
             "counts: [Int!]",
             "counts: [Long!]",
-            &["Task.counts: is [Long!], was [Int!] [InStep]"],
+            &["Task.counts: is [Long!], was [Int!] [InStep, warned]"],
         ),
         (
             "counts: [Int!]",
@@ -212,7 +220,7 @@ fn each_change_of_a_model_has_a_class() {
         (
             "price: Int",
             "price: Long",
-            &["Line.price: is Long, was Int [InStep]"],
+            &["Line.price: is Long, was Int [InStep, warned]"],
         ),
         (
             "whole: Long",
@@ -277,7 +285,7 @@ fn each_change_of_a_model_has_a_class() {
         (
             "due: DateTime",
             "due: DateTime @readOnly",
-            &["Task.due: `@readOnly` is new or gone [Served]"],
+            &["Task.due: `@readOnly` is new [Served, warned]"],
         ),
         (
             "enum State { open",
@@ -454,4 +462,41 @@ fn a_hidden_value_is_found_in_embedded_documents() {
     };
     assert!(hides(deep, to, &task(object(&[("deep", text())]))));
     assert!(!hides(deep, to, &task(object(&[("d", text())]))));
+}
+
+#[test]
+fn a_name_of_the_lead_that_a_model_does_not_read_hides_a_value_from_it() {
+    let own = Model::parse("model.graphql", BEFORE).unwrap();
+    let name = TypeName::new("Task").unwrap();
+    let of = own.stored_type(&name).unwrap();
+    let hides = |from: &str, to: &str, task: &Document| {
+        let lead = Model::parse("model.graphql", &BEFORE.replacen(from, to, 1)).unwrap();
+        let in_force = TypeShape::of(&lead, lead.stored_type(&name).unwrap());
+        let mut unread = StoredRename::unread(&own, of, &in_force).into_iter();
+        unread.any(|rename| rename.hides(&own, &name, task))
+    };
+    let text = || Value::String("x".to_owned());
+    let (before, after) = (object(&[("n", text())]), object(&[("m", text())]));
+    let (from, to) = (
+        "@stored(as: \"n\")",
+        "@stored(as: \"m\") @renamed(stored: \"n\")",
+    );
+    assert!(hides(from, to, &after));
+    assert!(!hides(from, to, &before));
+    assert!(!hides(from, from, &after));
+    // Under another name in the API too, and inside an embedded document.
+    let (from, to) = (
+        "size: Int",
+        "extent: Int @renamed(from: \"size\", stored: \"size\")",
+    );
+    assert!(hides(from, to, &object(&[("extent", Value::Int(1))])));
+    let (from, to) = (
+        "deep: String",
+        "deep: String @stored(as: \"d\") @renamed(stored: \"deep\")",
+    );
+    let inner = |name: &str| Value::Object(object(&[(name, text())]));
+    let line = |name: &str| Value::Object(object(&[("code", text()), ("inner", inner(name))]));
+    let task = |name: &str| object(&[("lines", Value::List(vec![line(name)]))]);
+    assert!(hides(from, to, &task("d")));
+    assert!(!hides(from, to, &task("deep")));
 }
