@@ -1,91 +1,154 @@
 //! A device: an app made for one of the models, and what it holds of the one document of a row.
 
+use std::time::Duration;
+
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Cell, rows::App};
+use super::rows::App;
 use crate::harness::{Client, PATIENCE, Server};
 
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// The user of all devices, who sees one team.
-const USER: &str = "ada";
+/// An earlier model leads a MongoDB a minute after a later one has ended, and a scan follows.
+pub(super) const LEAD_PATIENCE: Duration = Duration::from_secs(100);
 
+/// The id of the document.
+pub(super) const ID: &str = "1";
+
+#[derive(Clone)]
 pub(super) struct Device {
     app: App,
+    client: Client,
+    /// Whether the app asks for what it selects more than the app before it.
+    refreshes: bool,
     checkpoint: Option<String>,
     version: i64,
+    scope: Json,
     /// The document as the app selects it; null if it has none.
     held: Json,
-    /// Its last gateway, and the client for it.
-    client: Option<(String, Client)>,
+    /// The code of the last answer to a pull, if it was an error.
+    error: Option<String>,
 }
 
 impl Device {
-    pub(super) fn new(app: &App) -> Self {
+    pub(super) fn new(app: &App, client: &Client) -> Self {
         Self {
             app: app.clone(),
+            client: client.clone(),
+            refreshes: false,
             checkpoint: None,
             version: 0,
+            scope: Json::Null,
             held: Json::Null,
-            client: None,
+            error: None,
         }
     }
 
-    /// The app is updated. It asks for all that it selects now.
-    pub(super) fn update(&mut self, app: &App) {
-        *self = Self::new(app);
+    /// The same device after an update of the app. It keeps its place, and asks for what it selects now.
+    pub(super) fn updated(&self, app: &App) -> Self {
+        Self {
+            app: app.clone(),
+            refreshes: true,
+            held: Json::Null,
+            ..self.clone()
+        }
     }
 
-    /// Creates the document of the row.
-    pub(super) async fn create(&mut self, gateway: &Server, document: &Json) {
-        let create = json!({"create": {"id": "1", "document": document}});
-        assert_eq!(self.push(gateway, create).await, "APPLIED");
+    /// A new device of the same user with the same app.
+    pub(super) fn fresh(&self) -> Self {
+        Self::new(&self.app, &self.client)
     }
 
-    /// Edits it on the version that it pulls. Returns the status or the code of the answer.
-    pub(super) async fn edit(&mut self, gateway: &Server, set: &Json) -> String {
-        self.wait_for(gateway, |device| device.version > 0).await;
-        let update = json!({"update": {"id": "1", "baseVersion": self.version, "set": set}});
-        self.push(gateway, update).await
+    /// Makes the edit of its app. Returns what [`Self::push`] does.
+    pub(super) async fn edit(&self, gateway: &Server) -> String {
+        let mut changes = self.app.also.clone();
+        changes.push(self.update(&self.app.edit));
+        self.push(gateway, json!(changes)).await
     }
 
-    async fn push(&mut self, gateway: &Server, change: Json) -> String {
+    /// Writes the field that its app edits as it has it, or as it was before.
+    pub(super) async fn touch(&self, gateway: &Server, before: &Json) -> String {
+        let mut set = self.app.edit.clone();
+        for (field, value) in set.as_object_mut().expect("an edit has fields") {
+            if let Some(known) = self.held.get(field).or(before.get(field)) {
+                *value = known.clone();
+            }
+        }
+        let update = self.update(&set);
+        self.push(gateway, json!([update])).await
+    }
+
+    /// Sets fields on the version that it knows.
+    pub(super) async fn set(&self, gateway: &Server, key: &str, set: &Json) -> String {
+        self.push(gateway, json!([self.update_as(key, set)])).await
+    }
+
+    fn update(&self, set: &Json) -> Json {
+        self.update_as(self.app.key, set)
+    }
+
+    /// An app that never saw the document guesses its first version.
+    fn update_as(&self, key: &str, set: &Json) -> Json {
+        let update = json!({"id": ID, "baseVersion": self.version.max(1), "set": set});
+        json!({key: {"update": update}})
+    }
+
+    /// Pushes changes. Returns the status, code and field of each result, or the code of the error.
+    pub(super) async fn push(&self, gateway: &Server, changes: Json) -> String {
         let query = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status error { code field } } } }";
-        let input = json!({"changes": [{self.app.key: change}]});
-        let answer = self
-            .client(gateway)
-            .send(query, json!({"input": input}))
-            .await;
-        if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
-            return code.to_owned();
+        let input = json!({"input": {"changes": changes}});
+        let answer = self.client.at(gateway).send(query, input).await;
+        if let Some(code) = code(&answer) {
+            return code;
         }
-        let result = &answer["data"]["pushChanges"]["results"][0];
-        let parts = [
-            &result["status"],
-            &result["error"]["code"],
-            &result["error"]["field"],
-        ];
-        let parts: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
-        parts.join(" ")
+        let results = answer["data"]["pushChanges"]["results"].as_array().unwrap();
+        let results = results.iter().map(|result| {
+            let error = &result["error"];
+            let parts = [&result["status"], &error["code"], &error["field"]];
+            let parts: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
+            parts.join(" ")
+        });
+        results.collect::<Vec<_>>().join("; ")
+    }
+
+    /// It holds a document soon.
+    pub(super) async fn wait_for_document(&mut self, gateway: &Server) {
+        let holds = |device: &Self| !device.held.is_null();
+        assert!(self.wait_for(gateway, PATIENCE, holds).await, "no document");
     }
 
     /// It holds this soon: what a change of the model moves is moved while the gateway serves.
-    pub(super) async fn expect(
+    pub(super) async fn expect(&mut self, gateway: &Server, expected: &Json) {
+        self.expect_within(gateway, expected, PATIENCE).await;
+    }
+
+    pub(super) async fn expect_within(
         &mut self,
         gateway: &Server,
         expected: &Json,
-        row: &str,
-        cell: Cell,
+        patience: Duration,
     ) {
-        let held = self
-            .wait_for(gateway, |device| device.held == *expected)
-            .await;
-        assert!(held, "{row}: {cell:?}: {} and not {expected}", self.held);
+        let is_so = |device: &Self| device.shown() == *expected;
+        let found = self.wait_for(gateway, patience, is_so).await;
+        assert!(found, "{} and not {expected}", self.shown());
     }
 
-    async fn wait_for(&mut self, gateway: &Server, is_so: impl Fn(&Self) -> bool) -> bool {
-        let until = Instant::now() + PATIENCE;
+    /// What the app shows. An app that cannot pull says so.
+    fn shown(&self) -> Json {
+        match &self.error {
+            Some(code) => json!({ "error": code }),
+            None => self.held.clone(),
+        }
+    }
+
+    async fn wait_for(
+        &mut self,
+        gateway: &Server,
+        patience: Duration,
+        is_so: impl Fn(&Self) -> bool,
+    ) -> bool {
+        let until = Instant::now() + patience;
         loop {
             self.pull(gateway).await;
             if is_so(self) || Instant::now() > until {
@@ -96,35 +159,61 @@ impl Device {
     }
 
     async fn pull(&mut self, gateway: &Server) {
+        let App {
+            type_name, fields, ..
+        } = self.app;
+        let refresh = match self.refreshes {
+            true => format!("refresh: [{type_name}], "),
+            false => String::new(),
+        };
         let query = format!(
-            "query($checkpoint: Checkpoint) {{ changesSince(checkpoint: $checkpoint, types: [{}]) {{ changes {{ kind version document {{ ... on {} {{ {} }} }} }} checkpoint hasMore reset }} }}",
-            self.app.type_name, self.app.type_name, self.app.fields
+            "query($checkpoint: Checkpoint) {{ changesSince(checkpoint: $checkpoint, {refresh}types: [{type_name}]) {{ changes {{ kind documentId version scope document {{ ... on {type_name} {{ {fields} }} }} }} revokedScopes checkpoint hasMore reset }} }}"
         );
+        let client = self.client.at(gateway);
         loop {
             let variables = json!({"checkpoint": self.checkpoint});
-            let page = self.client(gateway).data(&query, variables).await["changesSince"].take();
+            let mut answer = client.send(&query, variables).await;
+            self.error = code(&answer);
+            if self.error.is_some() {
+                return;
+            }
+            let page = answer["data"]["changesSince"].take();
             let is_reset = page["reset"] == true && self.checkpoint.is_some();
             assert!(!is_reset, "no change of a model resets a device: {page}");
-            for change in page["changes"].as_array().unwrap() {
-                let version = change["version"].as_i64().unwrap();
-                self.held = change["document"].clone();
-                self.version = version;
-            }
-            self.checkpoint = page["checkpoint"].as_str().map(str::to_owned);
+            self.apply(&page);
             if page["hasMore"] == false {
                 return;
             }
         }
     }
 
-    fn client(&mut self, gateway: &Server) -> Client {
-        match &self.client {
-            Some((url, client)) if *url == gateway.url => client.clone(),
-            _ => {
-                let client = gateway.client_with(USER, &json!({"team": "red", "also": "blue"}));
-                self.client = Some((gateway.url.clone(), client.clone()));
-                client
+    /// Applies a page by the rules for clients (rules.md 1.2 to 1.4).
+    fn apply(&mut self, page: &Json) {
+        let revoked = page["revokedScopes"].as_array().unwrap();
+        if revoked.contains(&self.scope) {
+            self.held = Json::Null;
+        }
+        let changes = page["changes"].as_array().unwrap().iter();
+        for change in changes.filter(|change| change["documentId"] == ID) {
+            let version = change["version"].as_i64().unwrap();
+            let is_shown = change["kind"] == "UPSERT";
+            if version < self.version || (version == self.version && !is_shown) {
+                continue;
+            }
+            self.version = version;
+            if is_shown {
+                self.held = change["document"].clone();
+                self.scope = change["scope"].clone();
+            } else if change["kind"] == "DELETE" || change["scope"] == self.scope {
+                self.held = Json::Null;
             }
         }
+        self.checkpoint = page["checkpoint"].as_str().map(str::to_owned);
     }
+}
+
+/// The code of an answer that is an error.
+fn code(answer: &Json) -> Option<String> {
+    let code = answer["errors"][0]["extensions"]["code"].as_str();
+    code.map(str::to_owned)
 }

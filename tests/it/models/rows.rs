@@ -1,6 +1,29 @@
 //! The rows of the matrix: two models, a document, an edit of an app made for each, and what they lead to.
 
+/// A model of these types. Rows differ in what they make of `Task`.
+macro_rules! model {
+    ($($types:literal)*) => {
+        concat!("extend schema @grant(scope: \"team:{team}\", access: WRITE) @grant(scope: \"also:{also}\", access: WRITE)\n", $($types, "\n"),*)
+    };
+}
+
+/// A model with one type, `Task`, and these fields beside the id and the team.
+macro_rules! tasks {
+    ($fields:literal $(, $more:literal)*) => {
+        model!("type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") { id: ID! team: String!" $fields "}" $($more)*)
+    };
+}
+
+mod fields;
+mod retired;
+mod rules;
+mod types;
+mod values;
+mod withheld;
+
 use serde_json::{Value as Json, json};
+
+use super::place::StoreKind;
 
 /// A change of a model.
 pub(super) struct Row {
@@ -10,9 +33,15 @@ pub(super) struct Row {
     pub(super) new: &'static str,
     pub(super) old_app: App,
     pub(super) new_app: App,
-    /// The document as the old app creates it, and as it then shows it.
+    /// What else is pushed before, in changes of the old API.
+    pub(super) others: Vec<Json>,
+    /// The document as it is created, and as the old app then shows it.
     pub(super) seed: Json,
     pub(super) seeded: Json,
+    /// The collection that is renamed before the new model is served, and its new name.
+    pub(super) renamed: Option<[&'static str; 2]>,
+    /// The arguments of the gateway with the new model.
+    pub(super) arguments: &'static [&'static str],
     pub(super) becomes: Becomes,
     /// Where the application has the document in the end.
     pub(super) collection: &'static str,
@@ -28,25 +57,49 @@ pub(super) struct App {
     pub(super) fields: &'static str,
     /// What it sets, at a gateway with the new model.
     pub(super) edit: Json,
-    /// The status, code and field of the answer, or the code of the error.
+    /// Changes of the same push, before the edit.
+    pub(super) also: Vec<Json>,
+    /// The status, code and field of each result, or the code of the error; `|` stands between two that may be. It edits
+    /// nothing if this is empty.
     pub(super) outcome: &'static str,
 }
 
 /// What becomes of a store under the new model.
 pub(super) enum Becomes {
     /// It is served: what follows an edit of the old app, and of the new one.
-    Served(Vec<After>),
+    Served([After; 2]),
     /// The gateway does not start. It says this.
     Refused(&'static [&'static str]),
+    /// It does not start on MongoDB, and an embedded store is served.
+    RefusedOnMongodb(&'static [&'static str], [After; 2]),
+}
+
+/// What an app shows. One that cannot pull shows the code of the error.
+#[derive(Clone)]
+pub(super) struct Seen {
+    /// On a device that has synced before.
+    pub(super) held: Json,
+    /// On a new device.
+    pub(super) fresh: Json,
 }
 
 /// What the apps show, and what is stored.
 pub(super) struct After {
-    pub(super) old: Json,
+    pub(super) old: Seen,
     pub(super) new: Json,
     /// The fields of the application's document beside `_id` and `team`.
     pub(super) stored: Json,
+    pub(super) beside: Beside,
     pub(super) rolled_back: RolledBack,
+    pub(super) mended: Option<Mended>,
+}
+
+/// The old app at a gateway with the old model, after the edit at one with the new model beside it.
+pub(super) struct Beside {
+    /// What it shows, if that is not what it shows at the new gateway.
+    pub(super) shows: Option<Seen>,
+    /// What comes of writing the field that the old app edits as it is there. It does not if this is empty.
+    pub(super) touch: &'static str,
 }
 
 /// What becomes of it when the old model is to serve again.
@@ -54,23 +107,73 @@ pub(super) enum RolledBack {
     /// The old app shows what it showed under the new model.
     Same,
     /// It shows this.
-    Shows(Json),
-    /// The gateway does not start. It says this.
-    Refused(&'static [&'static str]),
+    Shows(Seen),
+    /// The document does not fit. A gateway that is to lead says the words, and starts with `--withhold`. One that starts
+    /// beside the lead of a later model shows this.
+    Misfits(&'static [&'static str], Seen),
+    /// The same, but a gateway that is to lead does not start at all.
+    Refused(&'static [&'static str], Seen),
 }
 
-/// A model of these types. Rows differ in what they make of `Task`.
-macro_rules! model {
-    ($($types:literal)*) => {
-        concat!("extend schema @grant(scope: \"team:{team}\", access: WRITE) @grant(scope: \"also:{also}\", access: WRITE)\n", $($types, "\n"),*)
-    };
+/// Makes a withheld document fit.
+pub(super) struct Mended {
+    pub(super) set: Json,
+    /// What the new app shows then.
+    pub(super) shows: Json,
 }
 
-/// A model with one type, `Task`, and these fields beside the id and the team.
-macro_rules! tasks {
-    ($fields:literal $(, $more:literal)*) => {
-        model!("type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") { id: ID! team: String!" $fields "}" $($more)*)
-    };
+impl Row {
+    /// What a gateway with the new model says if it does not start.
+    pub(super) fn refusal(&self, store: StoreKind) -> Option<&'static [&'static str]> {
+        match self.becomes {
+            Becomes::Served(_) => None,
+            Becomes::Refused(words) => Some(words),
+            Becomes::RefusedOnMongodb(words, _) => (store == StoreKind::Mongodb).then_some(words),
+        }
+    }
+}
+
+/// All rows, in the order of the page.
+pub(super) fn rows() -> Vec<Row> {
+    let groups = [
+        types::rows(),
+        fields::rows(),
+        values::rows(),
+        withheld::rows(),
+        rules::rows(),
+        retired::rows(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+pub(super) const APPLIED: &str = "APPLIED";
+
+/// An operation that names what the API does not have.
+const UNKNOWN: &str = "GRAPHQL_VALIDATION_FAILED";
+
+/// An input that names what the API does not have.
+const UNKNOWN_INPUT: &str = "BAD_USER_INPUT";
+
+/// A gateway whose model does not lead leaves the type, or the document, to one whose model does.
+const UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+
+/// A document with a title, which both apps set.
+fn plain(name: &'static str, new: &'static str) -> Row {
+    let title = || app("title", json!({"title": "b"}), APPLIED);
+    Row {
+        name,
+        old: tasks!("title: String"),
+        new,
+        old_app: title(),
+        new_app: title(),
+        others: Vec::new(),
+        seed: json!({"team": "red", "title": "a"}),
+        seeded: json!({"title": "a"}),
+        renamed: None,
+        arguments: &[],
+        becomes: served(|| all(json!({"title": "b"}))),
+        collection: "tasks",
+    }
 }
 
 /// An app that selects these fields of a task and sets one.
@@ -80,333 +183,62 @@ fn app(fields: &'static str, edit: Json, outcome: &'static str) -> App {
         key: "task",
         fields,
         edit,
+        also: Vec::new(),
         outcome,
     }
 }
 
-fn after(old: Json, new: Json, stored: Json) -> After {
+/// The same, whichever app edits.
+fn served(after: impl Fn() -> After) -> Becomes {
+    Becomes::Served([after(), after()])
+}
+
+fn after(old: impl Into<Seen>, new: Json, stored: Json) -> After {
     After {
-        old,
+        old: old.into(),
         new,
         stored,
+        beside: touched(APPLIED),
         rolled_back: RolledBack::Same,
+        mended: None,
     }
 }
 
-const APPLIED: &str = "APPLIED";
-
-/// All rows, in the order of the page.
-pub(super) fn rows() -> Vec<Row> {
-    let rows = [types_and_fields(), values(), rules(), retired()];
-    rows.into_iter().flatten().collect()
+/// Both apps show what is stored.
+fn all(document: Json) -> After {
+    after(document.clone(), document.clone(), document)
 }
 
-/// A document with a title, which both apps set.
-fn plain(name: &'static str, new: &'static str) -> Row {
-    let (a, b) = (json!({"title": "a"}), json!({"title": "b"}));
-    let title = || app("title", b.clone(), APPLIED);
-    let after = || after(b.clone(), b.clone(), b.clone());
-    Row {
-        name,
-        old: tasks!("title: String"),
-        new,
-        old_app: title(),
-        new_app: title(),
-        seed: json!({"team": "red", "title": "a"}),
-        seeded: a,
-        becomes: Becomes::Served(vec![after(), after()]),
-        collection: "tasks",
+/// The old app shows at the old gateway what it shows at the new one.
+fn touched(touch: &'static str) -> Beside {
+    Beside { shows: None, touch }
+}
+
+/// It shows this.
+fn shown(shows: impl Into<Seen>, touch: &'static str) -> Beside {
+    Beside {
+        shows: Some(shows.into()),
+        touch,
     }
 }
 
-fn types_and_fields() -> Vec<Row> {
-    vec![
-        plain(
-            "a type is added",
-            tasks!(
-                "title: String",
-                "type Gift @collection(name: \"gifts\") @scope(by: \"team:{team}\") { id: ID! team: String! }"
-            ),
-        ),
-        Row {
-            old: tasks!(
-                "title: String",
-                "type Gift @collection(name: \"gifts\") @scope(by: \"team:{team}\") { id: ID! team: String! }"
-            ),
-            ..plain("a type is removed", tasks!("title: String"))
-        },
-        Row {
-            new_app: app("title note", json!({"note": "n"}), APPLIED),
-            becomes: Becomes::Served(vec![
-                after(
-                    json!({"title": "b"}),
-                    json!({"title": "b", "note": null}),
-                    json!({"title": "b"}),
-                ),
-                after(
-                    json!({"title": "a"}),
-                    json!({"title": "a", "note": "n"}),
-                    json!({"title": "a", "note": "n"}),
-                ),
-            ]),
-            ..plain(
-                "a field is added that may be null",
-                tasks!("title: String note: String"),
-            )
-        },
-        Row {
-            new_app: app("title rank", json!({"rank": 5}), APPLIED),
-            becomes: Becomes::Served(vec![
-                after(
-                    json!({"title": "b"}),
-                    json!({"title": "b", "rank": 3}),
-                    json!({"title": "b"}),
-                ),
-                after(
-                    json!({"title": "a"}),
-                    json!({"title": "a", "rank": 5}),
-                    json!({"title": "a", "rank": 5}),
-                ),
-            ]),
-            ..plain(
-                "a required field is added, with a default",
-                tasks!("title: String rank: Int! @default(value: 3)"),
-            )
-        },
-        Row {
-            becomes: Becomes::Refused(&["rank"]),
-            ..plain(
-                "a required field is added, without a default",
-                tasks!("title: String rank: Int!"),
-            )
-        },
-        Row {
-            old: tasks!("title: String note: String"),
-            seed: json!({"team": "red", "title": "a", "note": "n"}),
-            becomes: {
-                let kept = || {
-                    after(
-                        json!({"title": "b"}),
-                        json!({"title": "b"}),
-                        json!({"title": "b", "note": "n"}),
-                    )
-                };
-                Becomes::Served(vec![kept(), kept()])
-            },
-            ..plain("a field is removed", tasks!("title: String"))
-        },
-        Row {
-            new_app: app("name", json!({"name": "b"}), APPLIED),
-            becomes: {
-                let named = || {
-                    after(
-                        json!({"title": "b"}),
-                        json!({"name": "b"}),
-                        json!({"title": "b"}),
-                    )
-                };
-                Becomes::Served(vec![named(), named()])
-            },
-            ..plain(
-                "a field is renamed",
-                tasks!("name: String @renamed(from: \"title\")"),
-            )
-        },
-    ]
+/// A device keeps what it has until the document changes. A new one shows something else.
+fn held(held: Json, fresh: Json) -> Seen {
+    Seen { held, fresh }
 }
 
-fn values() -> Vec<Row> {
-    let with_status = |name, new| Row {
-        old: tasks!("title: String status: Status", "enum Status { OPEN DONE }"),
-        seed: json!({"team": "red", "title": "a", "status": "DONE"}),
-        ..plain(name, new)
-    };
-    vec![
-        Row {
-            old: tasks!("title: ID"),
-            ..plain("a field is widened", tasks!("title: String"))
-        },
-        Row {
-            becomes: Becomes::Refused(&["title"]),
-            ..plain(
-                "a field is narrowed, and documents do not fit",
-                tasks!("title: Int"),
-            )
-        },
-        Row {
-            becomes: Becomes::Refused(&["note"]),
-            ..Row {
-                old: tasks!("title: String note: String"),
-                ..plain(
-                    "a field becomes required, and documents lack it",
-                    tasks!("title: String note: String!"),
-                )
-            }
-        },
-        Row {
-            old: tasks!("title: String note: String"),
-            new_app: app("title note", json!({"title": "b"}), APPLIED),
-            becomes: {
-                let filled = || {
-                    after(
-                        json!({"title": "b"}),
-                        json!({"title": "b", "note": "-"}),
-                        json!({"title": "b"}),
-                    )
-                };
-                Becomes::Served(vec![filled(), filled()])
-            },
-            ..plain(
-                "a field becomes required, with a default",
-                tasks!("title: String note: String! @default(value: \"-\")"),
-            )
-        },
-        Row {
-            old: tasks!("title: String!"),
-            ..plain("a field is no longer required", tasks!("title: String"))
-        },
-        Row {
-            old: tasks!("title: String status: Status", "enum Status { OPEN }"),
-            seed: json!({"team": "red", "title": "a", "status": "OPEN"}),
-            new_app: app("title status", json!({"status": "DONE"}), APPLIED),
-            becomes: Becomes::Served(vec![
-                after(
-                    json!({"title": "b"}),
-                    json!({"title": "b", "status": "OPEN"}),
-                    json!({"title": "b", "status": "OPEN"}),
-                ),
-                After {
-                    rolled_back: RolledBack::Refused(&["status"]),
-                    ..after(
-                        json!({"title": "a"}),
-                        json!({"title": "a", "status": "DONE"}),
-                        json!({"title": "a", "status": "DONE"}),
-                    )
-                },
-            ]),
-            ..plain(
-                "a value of an enum is added",
-                tasks!("title: String status: Status", "enum Status { OPEN DONE }"),
-            )
-        },
-        Row {
-            becomes: Becomes::Refused(&["status"]),
-            ..with_status(
-                "a value of an enum is removed, and documents have it",
-                tasks!("title: String status: Status", "enum Status { OPEN }"),
-            )
-        },
-    ]
+/// All devices show the same.
+impl From<Json> for Seen {
+    fn from(shown: Json) -> Self {
+        held(shown.clone(), shown)
+    }
 }
 
-fn rules() -> Vec<Row> {
-    vec![
-        Row {
-            old: tasks!("title: String note: String @default(value: \"-\")"),
-            becomes: {
-                let filled = || {
-                    after(
-                        json!({"title": "b"}),
-                        json!({"title": "b"}),
-                        json!({"title": "b", "note": "-"}),
-                    )
-                };
-                Becomes::Served(vec![filled(), filled()])
-            },
-            ..plain(
-                "a default is changed",
-                tasks!("title: String note: String @default(value: \"+\")"),
-            )
-        },
-        Row {
-            seed: json!({"team": "red", "title": "aaa"}),
-            seeded: json!({"title": "aaa"}),
-            old_app: app(
-                "title",
-                json!({"title": "bbb"}),
-                "REJECTED INVALID_VALUE title",
-            ),
-            becomes: Becomes::Served(vec![
-                after(
-                    json!({"title": "aaa"}),
-                    json!({"title": "aaa"}),
-                    json!({"title": "aaa"}),
-                ),
-                after(
-                    json!({"title": "b"}),
-                    json!({"title": "b"}),
-                    json!({"title": "b"}),
-                ),
-            ]),
-            ..plain(
-                "a constraint is changed",
-                tasks!("title: String @constraint(maxLength: 2)"),
-            )
-        },
-        plain(
-            "a `@merge` is changed",
-            tasks!("title: String @merge(with: TEXT)"),
-        ),
-        plain(
-            "a `@conflict` is changed",
-            model!(
-                "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @conflict(policy: CLIENT_WINS) { id: ID! team: String! title: String }"
-            ),
-        ),
-        plain(
-            "a `@grant` is added",
-            tasks!(
-                "title: String",
-                "extend schema @grant(scope: \"user:{sub}\", access: WRITE)"
-            ),
-        ),
-        plain(
-            "a reference is added",
-            tasks!(
-                "title: String listId: ID list: List @reference(by: \"listId\")",
-                "type List @collection(name: \"lists\") @scope(by: \"team:{team}\") { id: ID! team: String! }"
-            ),
-        ),
-    ]
+fn rolled_back(shows: impl Into<Seen>) -> RolledBack {
+    RolledBack::Shows(shows.into())
 }
 
-fn retired() -> Vec<Row> {
-    let (a, none) = (json!({"title": "a"}), json!({"title": null}));
-    let hidden = || After {
-        rolled_back: RolledBack::Shows(a.clone()),
-        ..after(none.clone(), none.clone(), a.clone())
-    };
-    let sets_title = || app("title", json!({"title": "b"}), "REJECTED RETIRED title");
-    let open = || json!({"title": "a", "status": "OPEN"});
-    let sets_done = || {
-        app(
-            "title status",
-            json!({"status": "DONE"}),
-            "REJECTED RETIRED status",
-        )
-    };
-    let unchanged = || after(open(), open(), open());
-    vec![
-        Row {
-            old_app: sets_title(),
-            new_app: sets_title(),
-            becomes: Becomes::Served(vec![hidden(), hidden()]),
-            ..plain("a field is retired", tasks!("title: String @retired"))
-        },
-        Row {
-            old: tasks!("title: String status: Status", "enum Status { OPEN DONE }"),
-            old_app: sets_done(),
-            new_app: sets_done(),
-            seed: json!({"team": "red", "title": "a", "status": "OPEN"}),
-            seeded: open(),
-            becomes: Becomes::Served(vec![unchanged(), unchanged()]),
-            ..plain(
-                "a value of an enum is retired",
-                tasks!(
-                    "title: String status: Status",
-                    "enum Status { OPEN DONE @retired }"
-                ),
-            )
-        },
-    ]
+/// What an app shows whose operation does not fit the API.
+fn error(code: &str) -> Json {
+    json!({ "error": code })
 }
