@@ -1,7 +1,11 @@
 //! Starts on another model than the one that the store was served with: what is served, what is refused with what to do,
 //! and what devices get that synced before. The same on both stores, with real processes.
+//!
+//! `moves` has changes of who sees what. The matrix of `tests/it/models.rs` has each change once.
 
-use std::{collections::BTreeMap, fs, process::Stdio, time::Duration};
+mod moves;
+
+use std::{collections::BTreeMap, fs};
 
 use mongodb::{
     Collection,
@@ -9,11 +13,10 @@ use mongodb::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
 use super::assert_says;
 use crate::harness::{
-    Client, PATIENCE, Server, command, complaint_of,
+    Client, Server, command, complaint_of,
     mongod::{Deployment, fresh_database},
 };
 
@@ -359,260 +362,6 @@ async fn another_stored_name_is_refused_unless_the_model_says_which_it_was() {
         assert_eq!(device.pull(&server).await, ["UPSERT t0"]);
         assert_eq!(device.documents["t0"], json!({"note": "changed"}));
         assert_eq!(device.documents["t1"], json!({"note": "new"}));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_field_that_is_renamed_in_the_api_keeps_its_values() {
-    for place in places().await {
-        let documents = [json!({"owner_id": "ann"})];
-        let before = tasks("owner_id: String");
-        let mut device = place
-            .filled(&before, "... on Task { owner_id }", &documents)
-            .await;
-        for renamed in [
-            "owner: String @stored(as: \"owner_id\")",
-            "owner: String @renamed(from: \"owner_id\")",
-        ] {
-            let server = place.serve(&tasks(renamed));
-            let mut fresh = device.fresh();
-            fresh.selection = "... on Task { owner }".to_owned();
-            fresh.pull(&server).await;
-            assert_eq!(fresh.documents["t0"], json!({"owner": "ann"}), "{renamed}");
-            device.selection = fresh.selection;
-            assert_eq!(device.pull(&server).await, [""; 0]);
-            server.stop();
-        }
-        let (good, printed) = place.check(&before);
-        assert!(good);
-        assert_says(
-            &printed,
-            &["warning: Task.owner_id: was called owner", "@renamed(from)"],
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collection_is_renamed_in_the_database_first_and_no_device_loses_a_document() {
-    for place in places().await {
-        let documents = [json!({"text": "x"}), json!({"text": "y"})];
-        let before = tasks("text: String");
-        let mut device = place
-            .filled(&before, "... on Task { text }", &documents)
-            .await;
-        let named = "@collection(name: \"jobs\", plural: \"tasks\")";
-        let renamed = before.replace("@collection(name: \"tasks\")", named);
-        if let Some(database) = &place.database {
-            let parts = [
-                "Task: is in the collection jobs, was in tasks",
-                "2 of 2 documents are not there",
-                "rename tasks to jobs",
-            ];
-            assert_says(&place.refused(&renamed), &parts);
-            let (good, printed) = place.check(&renamed);
-            assert!(!good);
-            assert_says(&printed, &parts);
-            let server = place.serve(&before);
-            assert_eq!(device.pull(&server).await, [""; 0]);
-            server.stop();
-            let admin = Deployment::shared().await.client().await.database("admin");
-            let rename = doc! {
-                "renameCollection": format!("{database}.tasks"), "to": format!("{database}.jobs"), "dropTarget": true,
-            };
-            admin.run_command(rename).await.unwrap();
-        }
-        assert!(place.check(&renamed).0);
-        let server = place.serve(&renamed);
-        device
-            .update(&server, "t0", json!({"text": "edited"}))
-            .await;
-        assert_eq!(device.pull(&server).await, ["UPSERT t0"]);
-        assert_eq!(device.documents.len(), 2);
-        let mut fresh = device.fresh();
-        fresh.pull(&server).await;
-        assert_eq!(fresh.documents, device.documents);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_id_type_is_refused_where_the_documents_are_not_found_by_it() {
-    for place in places().await {
-        let before = tasks("text: String");
-        let mut device = place
-            .filled(&before, "... on Task { text }", &[json!({"text": "x"})])
-            .await;
-        let ints = before.replace("name: \"tasks\"", "name: \"tasks\", idType: INT");
-        let refused = place.refused(&ints);
-        // MongoDB's `_id`s are looked at even before the feed is.
-        let parts: &[&str] = match place.database {
-            Some(_) => &["are not of the model's idType INT"],
-            None => &[
-                "Task: has the idType INT, had STRING",
-                "1 of 1 documents are not there",
-            ],
-        };
-        assert_says(&refused, parts);
-        let server = place.serve(&before);
-        device
-            .update(&server, "t0", json!({"text": "edited"}))
-            .await;
-        assert_eq!(device.pull(&server).await, ["UPSERT t0"]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_type_that_is_renamed_keeps_its_documents_on_devices() {
-    for place in places().await {
-        let before = tasks("text: String");
-        let mut device = place
-            .filled(&before, "__typename", &[json!({"text": "x"})])
-            .await;
-        let bare = before.replace("type Task", "type Todo");
-        let parts = [
-            "Task: is gone, and Todo has its collection",
-            "1 document would be hidden",
-            "`@renamed(from: \"Task\")` on Todo",
-        ];
-        assert_says(&place.refused(&bare), &parts);
-        let renamed = before.replace("type Task", "type Todo @renamed(from: \"Task\")");
-        let server = place.serve(&renamed);
-        assert_eq!(device.pull(&server).await, [""; 0]);
-        assert_eq!(device.documents.len(), 1);
-        let mut fresh = device.fresh();
-        fresh.pull(&server).await;
-        assert_eq!(fresh.documents["t0"], json!({"__typename": "Todo"}));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn documents_move_when_the_scope_has_another_rule() {
-    for place in places().await {
-        let before = tasks("room: String!").replace(
-            "access: WRITE)",
-            "access: WRITE) @grant(scope: \"room:{rooms}\", access: WRITE)",
-        );
-        let documents = [json!({"room": "a"}), json!({"room": "b"})];
-        let mut device = place
-            .filled(&before, "... on Task { room }", &documents)
-            .await;
-        let after = before.replace("@scope(by: \"team:{team}\")", "@scope(by: \"room:{room}\")");
-        let (good, printed) = place.check(&after);
-        assert!(good, "{printed}");
-        assert_says(
-            &printed,
-            &["Task: has another `@scope`; 2 documents go to other scopes"],
-        );
-        let server = place.serve(&after);
-        let mut inside = Device {
-            client: server.client_with("ann", &json!({"rooms": ["a"]})),
-            ..device.fresh()
-        };
-        // An importer moves them while they are served; meanwhile nobody sees them in the wrong place.
-        let moved = async {
-            while !device.documents.is_empty() || inside.documents.is_empty() {
-                device.pull(&server).await;
-                inside.pull(&server).await;
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(PATIENCE, moved).await.expect("the documents move");
-        assert_eq!(inside.documents["t0"], json!({"room": "a"}));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_is_killed_while_documents_move_is_finished_by_the_next_one() {
-    const DOCUMENTS: usize = 3_000;
-    let [place, _] = places().await;
-    let before = tasks("room: String!").replace(
-        "access: WRITE)",
-        "access: WRITE) @grant(scope: \"room:{rooms}\", access: WRITE)",
-    );
-    let server = place.serve(&before);
-    let mut filler = Device::new(&server, "syncVersion");
-    let ids: Vec<usize> = (0..DOCUMENTS).collect();
-    for ids in ids.chunks(500) {
-        let create = |id: &usize| {
-            let document = json!({"team": "demo", "room": "a"});
-            json!({"task": {"create": {"id": format!("t{id}"), "document": document}}})
-        };
-        filler.push(&server, ids.iter().map(create).collect()).await;
-    }
-    server.stop();
-    let after = before.replace("@scope(by: \"team:{team}\")", "@scope(by: \"room:{room}\")");
-    place.write(&after);
-    for after_ms in [40, 80, 120, 160, 200, 300, 400] {
-        let mut dev = command(place.directory.path());
-        dev.args(["dev", "--listen", "127.0.0.1:0", "--store", &place.url]);
-        let mut killed = dev.stdout(Stdio::null()).spawn().unwrap();
-        sleep(Duration::from_millis(after_ms)).await;
-        killed.kill().unwrap();
-        killed.wait().unwrap();
-    }
-    let server = place.serve(&after);
-    let mut inside = Device {
-        client: server.client_with("ann", &json!({"rooms": ["a"]})),
-        ..filler.fresh()
-    };
-    inside.pull(&server).await;
-    assert_eq!(inside.documents.len(), DOCUMENTS);
-    let moved_once = |document: &Value| document["syncVersion"] == 2;
-    assert!(inside.documents.values().all(moved_once));
-    // The way back is a change like any other.
-    server.stop();
-    let server = place.serve(&before);
-    let mut back = filler.fresh();
-    back.pull(&server).await;
-    assert_eq!(back.documents.len(), DOCUMENTS);
-}
-
-fn members(access: &str) -> String {
-    format!(
-        "extend schema @grant(scope: \"team:{{teams}}\", access: WRITE)\n\
-         type Task @collection(name: \"tasks\") @scope(by: \"{{room}}\") {{ id: ID! team: String room: String! }}\n\
-         type Seat @collection(name: \"seats\") @scope(by: \"team:{{team}}\") @grants(scope: \"room:{{room}}\", to: \"{{user}}\", access: \"{access}\") {{\n  id: ID! team: String! room: String! user: String! level: Access!\n}}\n\
-         enum Access {{ READ WRITE NONE }}\n"
-    )
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memberships_open_what_the_new_rule_says_from_the_first_request_on() {
-    for place in places().await {
-        let server = place.serve(&members("READ"));
-        let mut alice = Device::new(&server, "id");
-        let seat = json!({"team": "demo", "room": "a", "user": "bob", "level": "NONE"});
-        let create = json!({"seat": {"create": {"id": "s", "document": seat}}});
-        alice.push(&server, vec![create]).await;
-        let query = "{ viewer { memberships { nodes { scope } } } }";
-        let bob = server.client_with("bob", &json!({}));
-        let open = async |server: &Server| {
-            let data = bob.at(server).data(query, json!({})).await;
-            let nodes = &data["viewer"]["memberships"]["nodes"];
-            nodes.as_array().unwrap().len()
-        };
-        assert_eq!(open(&server).await, 1);
-        server.stop();
-        let (good, printed) = place.check(&members("{level}"));
-        assert!(good, "{printed}");
-        let says =
-            "Seat: has another `@grants`; 1 document gives other access, stamped before the start";
-        assert_says(&printed, &[says]);
-        let server = place.serve(&members("{level}"));
-        assert_eq!(open(&server).await, 0);
-        server.stop();
-
-        let without = members("READ");
-        let without = &without[..without.find("type Seat").unwrap()];
-        // Another text: on MongoDB an earlier model waits for a minute before it leads again.
-        let server = place.serve(&format!("{}# again\n", members("READ")));
-        assert_eq!(open(&server).await, 1);
-        server.stop();
-        let parts = [
-            "Seat: is gone",
-            "1 document",
-            "deploy it once without its `@grants`",
-        ];
-        assert_says(&place.refused(without), &parts);
     }
 }
 
