@@ -35,8 +35,10 @@ class TidegateClient {
   readonly status: LiveValue<Status>;
   readonly outcomes: Live<readonly OutcomeOf[]>;
   readonly #engine: Engine;
-  readonly #sync: Sync;
+  #sync: Sync;
   readonly #opened: Promise<void>;
+  /** Ends listening to the browser's network. */
+  readonly #unlisten: () => void;
 
   constructor(readonly options: ClientOptions) {
     const { model, storage } = options;
@@ -51,6 +53,9 @@ class TidegateClient {
     this.#engine.listen((touched) => {
       if (touched.queued) this.#sync.kick();
       count();
+    });
+    this.#unlisten = whenOnline(() => {
+      this.#sync.wake();
     });
     const count = recomputed(
       () => this.#unsent(),
@@ -118,16 +123,26 @@ class TidegateClient {
   }
 
   async signOut({ unsent = "refuse" }: { readonly unsent?: "refuse" | "discard" } = {}): Promise<void> {
+    const refuse = async (): Promise<void> => {
+      const waiting = unsent === "refuse" ? await this.#unsent() : 0;
+      if (waiting > 0) throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet`);
+    };
+    await refuse();
     await this.#stop();
-    const waiting = await this.#unsent();
-    if (waiting > 0 && unsent === "refuse") {
-      throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet`);
+    try {
+      // An edit may have been made meanwhile.
+      await refuse();
+    } catch (failure) {
+      this.#sync = this.#newSync();
+      this.#sync.start();
+      throw failure;
     }
     await this.options.storage.destroy();
   }
 
   async #stop(): Promise<void> {
     await this.#opened;
+    this.#unlisten();
     await this.#sync.stop();
     this.#say({ phase: "offline" });
   }
@@ -262,6 +277,15 @@ class TidegateClient {
     const keys = again.flatMap(({ edit: { type, id: old } }) => [[type, old] as const, [type, id] as const]);
     await this.#do({ is: "retry", n, keys, at, newId: id });
   }
+}
+
+/** Browsers say when the network is back. */
+function whenOnline(listener: () => void): () => void {
+  const { addEventListener, removeEventListener } = globalThis as Partial<typeof globalThis>;
+  addEventListener?.("online", listener);
+  return () => {
+    removeEventListener?.("online", listener);
+  };
 }
 
 function createOf(type: string, { id, ...document }: Body): Intent & { op: "create" } {

@@ -91,8 +91,13 @@ export class Network implements Transport {
   }
 
   async #bearer(): Promise<string> {
-    this.#token ??= await this.options.token();
-    return this.#token;
+    try {
+      this.#token ??= await this.options.token();
+      return this.#token;
+    } catch (failure) {
+      // It asks a server of the app, which may be out of reach too.
+      throw unreachable(`there is no token: ${String(failure)}`);
+    }
   }
 
   async #request(

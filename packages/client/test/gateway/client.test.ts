@@ -162,11 +162,31 @@ test("documents and edits of one user are not given to another", async () => {
   await other.close();
 });
 
-test("signing out refuses to lose edits, unless they are discarded", async () => {
-  const device = client({ fetch: () => Promise.reject(new TypeError("offline")) });
+test("signing out refuses to lose edits, unless they are discarded, and the client goes on", async () => {
+  let online = false;
+  const device = client({
+    fetch: (url, init) => (online ? fetch(url, init) : Promise.reject(new TypeError("offline"))),
+  });
   await device.tasks.create({ title: "Unsent" });
   await assert.rejects(device.signOut(), (error) => error instanceof ClientError && error.code === "UNSENT_EDITS");
-  await device.signOut({ unsent: "discard" });
+  online = true;
+  await until(device.status, isQuiet);
+  await device.signOut();
+  const other = client({ fetch: () => Promise.reject(new TypeError("offline")) });
+  await other.tasks.create({ title: "Unsent" });
+  await other.signOut({ unsent: "discard" });
+});
+
+test("a token that cannot be had now is asked for later", async () => {
+  let asked = 0;
+  const device = client({
+    token: () => {
+      if (asked++ < 3) throw new Error("the login server is out of reach");
+      return gateway.token("alice");
+    },
+  });
+  await until(device.status, isQuiet);
+  await device.close();
 });
 
 test("a query sorts, bounds and filters what is in view", async () => {
