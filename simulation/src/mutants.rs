@@ -36,13 +36,19 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 66] = [
+pub const CATALOGUE: [Broken; 74] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
     Broken { fault: Fault::Gateway(Mutant::BelowTheFloor), rule: "2.3", says: "a client below the floor goes on" },
     Broken { fault: Fault::Gateway(Mutant::OtherEpoch), rule: "2.4", says: "a client of another epoch goes on" },
     Broken { fault: Fault::Gateway(Mutant::AddedTypes), rule: "2.5", says: "types that a client adds are not caught up" },
+    Broken { fault: Fault::Gateway(Mutant::UnknownBelowTheFloor), rule: "2.3", says: "positions of types that the gateway does not know count for continuity" },
+    Broken { fault: Fault::Gateway(Mutant::UnknownTypesPassed), rule: "2.5", says: "a gateway passes types that it does not know" },
+    Broken { fault: Fault::Gateway(Mutant::UnreadPassed), rule: "2.5a", says: "what a gateway cannot read is passed for good" },
+    Broken { fault: Fault::Gateway(Mutant::TermIgnored), rule: "2.5a", says: "what a leading gateway cannot read is passed for good, also when another model leads" },
+    Broken { fault: Fault::Gateway(Mutant::StartForgotten), rule: "2.5b", says: "a client that goes back forgets where it stood" },
+    Broken { fault: Fault::Gateway(Mutant::StartAtHead), rule: "2.5b", says: "a client that goes back is taken to have had everything" },
     Broken { fault: Fault::Gateway(Mutant::RevokedScopeKept), rule: "2.6", says: "a revoked scope stays in the checkpoint" },
     Broken { fault: Fault::Gateway(Mutant::NoMore), rule: "2.7", says: "a full page says that there is no more" },
     Broken { fault: Fault::Gateway(Mutant::PastSent), rule: "2.8", says: "a client that begins a scope is sent what was removed before" },
@@ -88,8 +94,13 @@ pub const CATALOGUE: [Broken; 66] = [
     Broken { fault: Fault::Gateway(Mutant::ScanOneWay), rule: "8.5", says: "a scan goes from the collection to the feed only" },
     Broken { fault: Fault::Gateway(Mutant::NothingHeld), rule: "8.6", says: "whatever is missing is deleted" },
     Broken { fault: Fault::Gateway(Mutant::StampUnfenced), rule: "8.9", says: "an importer that lost its lease goes on" },
+    Broken { fault: Fault::Gateway(Mutant::LeadUnscanned), rule: "9.5", says: "a change of the lead scans nothing" },
+    Broken { fault: Fault::Gateway(Mutant::ImportedAlone), rule: "9.6", says: "a gateway whose model does not lead takes over what others wrote without a write of its own" },
+    Broken { fault: Fault::Gateway(Mutant::OtherShapes), rule: "9.6", says: "a gateway whose model does not lead decides about types that the lead scopes otherwise" },
+    Broken { fault: Fault::Gateway(Mutant::OthersDropped), rule: "9.7", says: "a write drops what its model does not name" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
+    Broken { fault: Fault::Client(Slip::EqualIgnored), rule: "1.2", says: "a document of the version that it has changes nothing" },
     Broken { fault: Fault::Client(Slip::RevokeAnywhere), rule: "1.3", says: "a REVOKE removes the document wherever it went" },
     Broken { fault: Fault::Client(Slip::UnseenStay), rule: "1.4", says: "what a reset left unseen stays" },
     Broken { fault: Fault::Client(Slip::VersionsKept), rule: "1.4", says: "versions stay in another epoch" },
@@ -100,9 +111,6 @@ pub const CATALOGUE: [Broken; 66] = [
     Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
     Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
     Broken { fault: Fault::Client(Slip::QueueKept), rule: "4.5", says: "it sends what it had queued on a create that failed" },
-    Broken { fault: Fault::Gateway(Mutant::UnknownTypesPassed), rule: "2.5", says: "a gateway passes types that it does not know" },
-    Broken { fault: Fault::Gateway(Mutant::StartForgotten), rule: "2.5b", says: "a client that goes back forgets where it stood" },
-    Broken { fault: Fault::Gateway(Mutant::StartAtHead), rule: "2.5b", says: "a client that goes back is taken to have had everything" },
 ];
 
 /// The first of the histories with these seeds that shows the broken rule, and how.
@@ -120,8 +128,25 @@ pub fn catch(fault: Fault, mut seeds: impl Iterator<Item = u64>) -> Option<(Stor
 
 /// Whether only gateways of two models show the broken rule.
 fn needs_two_models(fault: Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Gateway(Mutant::UnknownTypesPassed | Mutant::StartForgotten | Mutant::StartAtHead)
-    )
+    use Mutant::{
+        ImportedAlone, LeadUnscanned, OtherShapes, OthersDropped, StartAtHead, StartForgotten,
+        TermIgnored, UnknownBelowTheFloor, UnknownTypesPassed, UnreadPassed,
+    };
+    match fault {
+        Fault::Gateway(mutant) => matches!(
+            mutant,
+            ImportedAlone
+                | LeadUnscanned
+                | OtherShapes
+                | OthersDropped
+                | StartAtHead
+                | StartForgotten
+                | TermIgnored
+                | UnknownBelowTheFloor
+                | UnknownTypesPassed
+                | UnreadPassed
+        ),
+        Fault::Client(slip) => slip == Slip::EqualIgnored,
+        Fault::Store(_) => false,
+    }
 }

@@ -7,7 +7,12 @@ mod imports;
 mod ledger;
 mod sight;
 
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use tidegate_core::{
     checkpoint::{Checkpoint, Position, Track},
@@ -16,7 +21,7 @@ use tidegate_core::{
     push::PushAnswer,
 };
 use tidegate_testkit::{
-    client::{Client, Flight, Held},
+    client::{Client, Flight, Held, Place},
     store::State,
 };
 
@@ -390,4 +395,16 @@ pub(crate) fn is_continuous(
                 let now = state.scope(scope);
                 position.seq.max(position.start) >= now.floor && position.seq <= now.head
             })
+}
+
+/// Whether a page has a position in a scope that the client's token does not name.
+pub(crate) fn has_begun_another_scope(from: Option<&Checkpoint>, to: &Place) -> bool {
+    let named = |checkpoint: &Checkpoint| {
+        let positions = checkpoint
+            .tracks
+            .iter()
+            .flat_map(|track| track.positions.keys());
+        positions.cloned().collect::<BTreeSet<_>>()
+    };
+    from.is_some_and(|from| !named(&to.checkpoint).is_subset(&named(from)))
 }

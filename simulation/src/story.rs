@@ -16,6 +16,9 @@ const OPS: std::ops::Range<usize> = 20..140;
 /// One history in this number runs on a file.
 const ON_FILE: u64 = 32;
 
+/// One history in this number has gateways of two models.
+const OF_TWO_MODELS: u64 = 4;
+
 /// The models of all gateways at the end of a history, one after the other.
 const ENDS: [&[Edition]; 5] = [
     &[Edition::B],
@@ -50,7 +53,7 @@ pub struct Story {
 impl Story {
     /// The history of a seed.
     pub fn of(seed: u64) -> Self {
-        Self::made(seed, false)
+        Self::made(seed, seed % OF_TWO_MODELS == 1)
     }
 
     /// The history of a seed with gateways of two models.

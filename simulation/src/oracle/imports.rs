@@ -27,6 +27,8 @@ pub(crate) struct Import {
     /// The version before it.
     pub(crate) synced: Version,
     pub(crate) action: Action,
+    /// Whether it ends a document that was withheld before.
+    pub(crate) is_of_withheld: bool,
 }
 
 /// What a commit took over. An importer takes over whatever differs. A commit of pushes takes over only a document that
@@ -201,6 +203,7 @@ fn import(model: &Model, before: &State, key: &DocumentKey, foreign: &ForeignSta
         version: synced.next().expect("histories are short"),
         synced,
         action,
+        is_of_withheld: entry.is_some_and(|entry| entry.withheld),
     }
 }
 
@@ -218,6 +221,7 @@ fn moved(before: &State, key: &DocumentKey) -> Import {
             set: Document::new(),
             seen: None,
         },
+        is_of_withheld: false,
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Sent {
     /// Whether its conflict has nothing to do with the document: its push was atomic, or the create that it was queued
     /// on failed (4.3 and 4.5).
     pub(crate) excused: bool,
+    /// Whether it ends a document that was withheld, and so shown to nobody.
+    pub(crate) is_of_withheld: bool,
 }
 
 /// An edit and its outcome.
@@ -138,6 +140,7 @@ impl Ledger {
                 mutation: None,
                 policy: None,
                 excused: false,
+                is_of_withheld: import.is_of_withheld,
             },
             status: Status::Applied,
             version: import.version,

@@ -203,6 +203,7 @@ impl Sight {
             let is_unread = |entry: &Arc<Entry>| {
                 let body = entry.body.as_ref();
                 body.is_some_and(|body| !people::reads(gateway, &key.type_name, body))
+                    || !people::is_in_place(gateway, entry)
             };
             let is_as_seen = shown.map(|entry| entry.version) == seen.map(|entry| entry.version);
             after && (is_as_seen || shown.is_none() && seen.is_some_and(is_unread))

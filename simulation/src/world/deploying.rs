@@ -64,7 +64,7 @@ impl World {
     }
 
     pub(super) async fn start_all(&mut self, edition: Edition) -> Judged {
-        if self.editions == [edition; OFFICE + 1] {
+        if self.editions == [edition; OFFICE + 1] && self.store.lead() == edition {
             return Ok(());
         }
         (0..=OFFICE).for_each(|gateway| self.start(gateway, edition));

@@ -124,7 +124,8 @@ impl<'l> Account<'l> {
     }
 
     fn judge_delete(&self, line: &Line) -> Judged {
-        expect(!self.lines.is_empty(), Property::NoRevival, || {
+        let is_there = !self.lines.is_empty() || line.sent.is_of_withheld;
+        expect(is_there, Property::NoRevival, || {
             format!("{line:?} deleted what was deleted")
         })?;
         let unknown = self
