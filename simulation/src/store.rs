@@ -1,10 +1,11 @@
 //! A store that keeps every moment, and whose calls can be held and failed.
 //!
 //! The test kit's [`State`] is one moment, beside the [`documents`] of the collections. [`access`] is how gateways reach
-//! it, [`importing`] how their importers do, and [`models`] which models they serve. [`foreign`] is what other services do
+//! it, [`committing`] what their commits do, [`importing`] how their importers do, and [`models`] which models they serve. [`foreign`] is what other services do
 //! to it, [`tail`] what gateways hear of commits, and [`mod@file`] an optional file beneath.
 
 mod access;
+mod committing;
 pub(crate) mod documents;
 mod file;
 mod foreign;
@@ -14,18 +15,17 @@ mod tail;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tidegate::store::{DecideFn, FeedWrite, StoreError};
+use tidegate::store::DecideFn;
 use tidegate_core::{
     entry::FeedItem,
     generation::Generation,
     id::{DocumentKey, Epoch, TypeName},
     model::Model,
-    push::{PushAnswer, PushRefusal},
-    transaction::{ForeignState, LoadBytesMax, Reads, Writes},
+    push::PushAnswer,
+    transaction::{ForeignState, Reads},
     value::Document,
 };
 use tidegate_testkit::{Random, store::State};
@@ -34,7 +34,6 @@ use tokio::{sync::oneshot, time::Instant};
 pub(crate) use self::access::Access;
 use self::{documents::Documents, file::File, foreign::Collections, tail::Tail};
 use crate::{
-    op::PUSH_CHANGES_MAX,
     oracle::Judged,
     people::{self, Edition},
 };
@@ -346,97 +345,6 @@ impl Inner {
             lost: self.collections.lost.clone(),
         }
     }
-
-    /// A commit by one of the gateways, or by an operator. Every third one has little room.
-    fn commit(
-        &mut self,
-        reads: &Reads,
-        decide: &Arc<DecideFn>,
-        by: Option<Committer>,
-    ) -> Result<Writes, StoreError> {
-        let edition = by.map_or(self.last().lead(), |by| by.edition);
-        if reads
-            .lease
-            .is_some_and(|fence| self.collections.is_deposed(fence))
-        {
-            return Err(StoreError::Deposed);
-        }
-        let mut reads = reads.clone();
-        if self.moments.len().is_multiple_of(3) && self.file.is_none() {
-            reads.bytes_max = self
-                .room_of_first(&reads, decide, by)
-                .unwrap_or(reads.bytes_max);
-        }
-        if std::mem::take(&mut self.runs_twice) {
-            let older = self.random.below(self.moments.len());
-            let older = self.read_by(by, &self.moments[older]);
-            drop(decide(&older.load(&reads)));
-        }
-        let mut state = self.read_by(by, self.last());
-        let writes = match &self.file {
-            Some(file) => file.commit(&reads, Arc::clone(decide)),
-            None => decided(&state, &reads, decide)?,
-        };
-        let written = state.write(&writes);
-        let mut documents = Documents::clone(&self.documents());
-        documents::write(&self.model(edition), &mut documents, &written);
-        self.make_for(&documents);
-        if reads.lease.is_some() && !written.is_empty() {
-            self.collections.renew();
-        }
-        let stored = written.iter().map(FeedWrite::encode);
-        let stored: Vec<FeedWrite> = stored.collect::<Result<_, _>>()?;
-        let moment = Moment {
-            written,
-            answers: writes.answers.clone(),
-            by,
-            ..self.moment_of(state, Arc::new(documents))
-        };
-        let by_model = by.map(|by| by.edition);
-        let keys: BTreeSet<_> = moment.written.iter().map(|it| it.record.key()).collect();
-        for key in keys {
-            self.collections.note_commit(key.clone(), by_model);
-        }
-        self.moments.push(moment);
-        self.announce(&writes, stored, by.map(|by| by.gateway));
-        Ok(writes)
-    }
-}
-
-impl Inner {
-    /// The room for documents in which the first push of a commit is not too large, while later ones may be left out. A
-    /// repeat is never too large, and shows its documents only as far as they have room.
-    fn room_of_first(
-        &self,
-        reads: &Reads,
-        decide: &Arc<DecideFn>,
-        by: Option<Committer>,
-    ) -> Option<LoadBytesMax> {
-        let state = self.read_by(by, self.last());
-        if reads.lease.is_some() {
-            return Some(LoadBytesMax(0));
-        }
-        for documents in 1..=PUSH_CHANGES_MAX {
-            let bytes_max = LoadBytesMax(state.bytes_of_largest(documents));
-            let reads = Reads {
-                bytes_max,
-                ..reads.clone()
-            };
-            let writes = decided(&state, &reads, decide).ok()?;
-            match writes.answers.first()? {
-                Err(PushRefusal::TooLarge { .. }) => {}
-                Ok(answer) if answer.duplicate => return None,
-                _ => return Some(bytes_max),
-            }
-        }
-        None
-    }
-}
-
-/// A decision that panics writes nothing.
-fn decided(state: &State, reads: &Reads, decide: &Arc<DecideFn>) -> Result<Writes, StoreError> {
-    let decided = catch_unwind(AssertUnwindSafe(|| state.decide(reads, &**decide)));
-    decided.map_err(|_| StoreError::DecisionFailed("the decision panicked".to_owned()))
 }
 
 /// Results on this store hold for the others, because it passes the same contract.

@@ -1,0 +1,241 @@
+//! What a device asks of gateways, and how the answers arrive.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidegate::sync::{Caller, SyncService};
+use tidegate_testkit::client::{Arrival, Flight, Sending};
+
+use super::{
+    GATEWAYS, World,
+    device::{Heard, PAGES_MAX, Parcel, Pulled, Request, received},
+    lock,
+};
+use crate::oracle::{self, Judged, Property, Violation, expect};
+
+impl World {
+    /// The device sends its next push; it may get lost on the way.
+    pub(super) fn send_next(
+        &mut self,
+        device: usize,
+        sending: Sending,
+        gateway: usize,
+        lost: bool,
+    ) {
+        let sender = &mut self.devices[device];
+        if sender.client.send(sending).is_none() {
+            return;
+        }
+        if let Some(parcel) = sender.parcel() {
+            sender.parcels.push(parcel.clone());
+            if !lost {
+                self.deliver(device, parcel, gateway);
+            }
+        }
+    }
+
+    pub(super) fn retry(&mut self, device: usize, gateway: usize) {
+        self.devices[device].client.retry();
+        if let Some(parcel) = self.devices[device].parcel() {
+            self.deliver(device, parcel, gateway);
+        }
+    }
+
+    pub(super) fn replay(&mut self, device: usize, nth: usize, gateway: usize) {
+        let parcels = &self.devices[device].parcels;
+        if let Some(parcel) = parcels.get(nth % parcels.len().max(1)).cloned() {
+            self.deliver(device, parcel, gateway);
+        }
+    }
+
+    fn deliver(&mut self, device: usize, parcel: Parcel, gateway: usize) {
+        let gateway = gateway % GATEWAYS;
+        if self.is_understood(device, gateway) {
+            self.push(device, self.devices[device].user(), parcel, gateway);
+        }
+    }
+
+    /// Whether a gateway knows what the app of a device asks for. If not, it answers that the app should try again.
+    pub(super) fn is_understood(&self, device: usize, gateway: usize) -> bool {
+        self.devices[device].app <= self.editions[gateway]
+    }
+
+    /// A push reaches a gateway.
+    pub(super) fn push(&mut self, device: usize, user: usize, parcel: Parcel, gateway: usize) {
+        let (caller, request) = self.request(device, user, gateway);
+        self.push_as(caller, request, parcel);
+    }
+
+    pub(super) fn push_as(&self, caller: Caller, request: Request, parcel: Parcel) {
+        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        tokio::spawn(async move {
+            let answer = service.push(&caller, parcel.push.clone()).await;
+            lock(&heard).push(Heard::Answer {
+                request,
+                parcel,
+                answer,
+            });
+        });
+    }
+
+    /// The device asks for a page.
+    pub(super) fn pull(&mut self, device: usize, gateway: usize, limit: u8) {
+        self.devices[device].pull += 1;
+        let gateway = gateway % GATEWAYS;
+        if !self.is_understood(device, gateway) {
+            return;
+        }
+        let user = self.devices[device].user();
+        let (caller, request) = self.request(device, user, gateway);
+        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        let tick = self.tick;
+        let puller = &self.devices[device];
+        let (pull, app, refreshed) = (puller.pull, puller.app, puller.wants.clone());
+        let from = puller.client.place.clone();
+        let (asked, types) = (puller.asks(limit), puller.client.types.clone());
+        tokio::spawn(async move {
+            if let Ok(page) = service.pull(&caller, asked).await {
+                let requested = Some(tick);
+                let arrival = Arrival {
+                    page: received(&page, request.edition, app),
+                    from,
+                    types,
+                    requested,
+                };
+                lock(&heard).push(Heard::Page {
+                    request,
+                    arrival: Box::new(arrival),
+                    pull,
+                    refreshed,
+                });
+            }
+        });
+    }
+
+    /// A page arrives, not necessarily that of the last request. It may arrive again.
+    pub(super) fn arrive(&mut self, device: usize, nth: usize, again: bool) -> Judged {
+        let pulled = &mut self.devices[device].pulled;
+        if pulled.is_empty() {
+            return Ok(());
+        }
+        let nth = nth % pulled.len();
+        let Pulled {
+            request,
+            arrival,
+            refreshed,
+            answered,
+            ..
+        } = if again {
+            pulled[nth].clone()
+        } else {
+            pulled.remove(nth)
+        };
+        let requested = arrival.requested.filter(|_| !arrival.page.has_more);
+        let taken = self.apply(device, arrival)?;
+        let puller = &mut self.devices[device];
+        if taken {
+            puller.wants.retain(|name| !refreshed.contains(name));
+        }
+        let reader = puller.reader(request.edition);
+        match requested.filter(|_| taken) {
+            Some(requested) => self.store.look(|moments| {
+                let between = request.asked..=answered;
+                oracle::judge_end(&reader, &request.sight, requested, moments, between)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether the page was taken.
+    pub(super) fn apply(&mut self, device: usize, arrival: Arrival) -> Result<bool, Violation> {
+        let client = &mut self.devices[device].client;
+        self.tally.resets += usize::from(arrival.page.reset);
+        let same_epoch = client.page_epoch.as_ref() == Some(arrival.page.epoch());
+        let before = if same_epoch {
+            client.versions_but_of(&arrival.page.revoked)
+        } else {
+            BTreeMap::new()
+        };
+        let taken = client.apply(arrival);
+        oracle::judge_no_regress(&before, client)?;
+        oracle::judge_no_gap(client, &self.store.now())?;
+        Ok(taken)
+    }
+
+    /// Pulls to the end. Gives up when the gateway does not answer at once.
+    pub(super) async fn pull_all(&mut self, device: usize, gateway: usize, limit: u8) -> Judged {
+        for _ in 0..PAGES_MAX {
+            let more = self.pull_one(device, gateway, limit).await?;
+            if more != Some(true) {
+                return Ok(());
+            }
+        }
+        expect(false, Property::Ends, || {
+            format!("device {device} pulls for ever")
+        })
+    }
+
+    /// Pulls one page. Returns whether there is more; nothing if the gateway does not answer at once.
+    pub(super) async fn pull_one(
+        &mut self,
+        device: usize,
+        gateway: usize,
+        limit: u8,
+    ) -> Result<Option<bool>, Violation> {
+        self.devices[device].hang_up();
+        self.tick += 1;
+        self.pull(device, gateway, limit);
+        self.settle().await?;
+        let puller = &self.devices[device];
+        let is_it = |pulled: &Pulled| pulled.pull == puller.pull;
+        let Some(nth) = puller.pulled.iter().position(is_it) else {
+            return Ok(None);
+        };
+        let more = puller.pulled[nth].arrival.page.has_more;
+        self.arrive(device, nth, false)?;
+        Ok(Some(more))
+    }
+
+    /// An answer arrives; it may arrive again.
+    pub(super) fn hear(&mut self, device: usize, nth: usize, again: bool) -> Judged {
+        let tick = self.tick;
+        let hearer = &mut self.devices[device];
+        if hearer.answers.is_empty() {
+            return Ok(());
+        }
+        let nth = nth % hearer.answers.len();
+        let (push, answer) = if again {
+            hearer.answers[nth].clone()
+        } else {
+            hearer.answers.remove(nth)
+        };
+        let is_it = |flight: &Flight| flight.push.client == push.client;
+        let flight = hearer.client.flight.clone().filter(is_it);
+        hearer.client.hear(&push, &answer, tick);
+        let Some(flight) = flight else { return Ok(()) };
+        expect(
+            hearer.client.flight.is_none(),
+            Property::ExactlyOnce,
+            || format!("{push:?} is answered {answer:?}"),
+        )?;
+        self.store
+            .look(|moments| oracle::judge_own_writes(&hearer.client, &flight, &answer, moments))?;
+        oracle::judge_no_gap(&hearer.client, &self.store.now())
+    }
+
+    pub(super) fn request(&self, device: usize, user: usize, gateway: usize) -> (Caller, Request) {
+        let (caller, sight) = self.caller(user);
+        let request = Request {
+            device,
+            gateway,
+            edition: self.editions[gateway],
+            life: self.lives[gateway],
+            sight,
+            asked: self.store.moment(),
+        };
+        (caller, request)
+    }
+
+    pub(super) fn service(&self, request: &Request) -> Arc<SyncService> {
+        Arc::clone(&self.gateways[request.gateway])
+    }
+}
