@@ -103,6 +103,7 @@ impl Gateway {
         tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
         let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), generation);
+        let watch = watch.accepting(parts.accepted);
         let sync = SyncService::start(model, store, system_clock(), limits, webhooks);
         watch.wake_subscribers_of(&sync);
         let importer = match parts.store.follow {

@@ -21,6 +21,8 @@ use crate::withheld;
 pub struct StoredRecord {
     /// Its position in the feed.
     pub seq: Seq,
+    /// Whether it stands for a document that a gateway does not show now, and may show later as it is (rules.md 9.10).
+    pub is_hidden: bool,
     bytes: Bytes,
 }
 
@@ -35,9 +37,24 @@ impl StoredRecord {
         Ok(Self::kept(item.seq, bytes.into()))
     }
 
+    /// What stands for a document that is not shown now.
+    ///
+    /// # Errors
+    /// [`StoreError::DecisionFailed`] when the name of a field contains U+0000.
+    pub fn hidden(item: &FeedItem) -> Result<Self, StoreError> {
+        Ok(Self {
+            is_hidden: true,
+            ..Self::encode(item)?
+        })
+    }
+
     /// A record in the form of its store.
     pub(super) fn kept(seq: Seq, bytes: Bytes) -> Self {
-        Self { seq, bytes }
+        Self {
+            seq,
+            is_hidden: false,
+            bytes,
+        }
     }
 
     /// The decoded item.

@@ -102,6 +102,11 @@ impl StoredChange {
         self.item.view()
     }
 
+    /// Whether it stands for a document that is not shown now, and may be shown later as it is (rules.md 9.10).
+    pub(super) fn is_hidden(&self) -> bool {
+        self.item.is_hidden
+    }
+
     /// The decoded change.
     ///
     /// # Errors

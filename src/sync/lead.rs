@@ -39,6 +39,7 @@ pub struct LeadWatch {
     model: Arc<Model>,
     store: Arc<dyn Store>,
     generation: Generation,
+    accepted: Accepted,
     /// What the last look found.
     seen: Mutex<Option<Standing>>,
     service: OnceLock<Weak<SyncService>>,
@@ -67,10 +68,17 @@ impl LeadWatch {
             model,
             store,
             generation,
+            accepted: Accepted::default(),
             seen: Mutex::default(),
             service: OnceLock::new(),
             refused_at: Mutex::default(),
         }
+    }
+
+    /// What the operator accepts of the model, whenever it takes the lead.
+    #[must_use]
+    pub fn accepting(self, accepted: Accepted) -> Self {
+        Self { accepted, ..self }
     }
 
     /// From now on the service's subscribers read the store once when the lead changes (rules.md 2.5a).
@@ -122,7 +130,7 @@ impl LeadWatch {
         let before = before.and_then(|known| Model::parse("model.graphql", &known.text).ok());
         let survey = ModelSurvey::new(&self.model, before.as_ref());
         let counted = survey.count_if_needed(self.store.as_ref(), |_| ()).await?;
-        let findings = survey.findings(&counted, Accepted::default());
+        let findings = survey.findings(&counted, self.accepted);
         if let Some(obstacle) = findings.iter().find(|finding| finding.prevents_start) {
             *self.refused_at.lock() = Some(Instant::now());
             tracing::error!(

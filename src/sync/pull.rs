@@ -134,6 +134,8 @@ impl Unshown {
 impl Page {
     /// The client's position after the page, as a token. It names what was not shown so far.
     pub fn token(&self) -> String {
+        let hidden = self.changes.iter().filter(|change| change.is_hidden());
+        hidden.for_each(|change| self.withhold(change));
         let PageReader {
             key,
             user,

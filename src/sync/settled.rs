@@ -148,7 +148,7 @@ impl View {
             seq: item.seq,
             record: Record::Entry(Arc::new(withheld)),
         };
-        StoredRecord::encode(&item).unwrap_or(record)
+        StoredRecord::hidden(&item).unwrap_or(record)
     }
 
     /// Leaves out of answers what may not be shown yet.

@@ -1,7 +1,7 @@
 //! What pages could not show: tokens name it (rules.md 2.5a).
 
 use super::*;
-use crate::sync::LeadWatch;
+use crate::sync::{Accepted, LeadWatch};
 
 /// A later model of the same store.
 const NEXT: &str = r#"
@@ -9,6 +9,20 @@ extend schema @grant(scope: "team:{team}", access: WRITE)
 type Task @collection(name: "tasks") @scope(by: "team:{team}") @conflict(policy: MANUAL)
 { id: ID! team: String! text: String }
 type Tag @collection(name: "tags") @scope(by: "team:{team}") { id: ID! team: String! }
+"#;
+
+/// A model that gives tasks other scopes.
+const MOVING: &str = r#"
+extend schema @grant(scope: "team:{team}", access: WRITE) @grant(scope: "group:{team}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "group:{team}") @conflict(policy: MANUAL)
+{ id: ID! team: String! text: String }
+"#;
+
+/// A model that requires a text.
+const STRICT: &str = r#"
+extend schema @grant(scope: "team:{team}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "team:{team}") @conflict(policy: MANUAL)
+{ id: ID! team: String! text: String! }
 "#;
 
 async fn pull(sync: &SyncService, caller: &Caller, token: Option<&str>) -> Page {
@@ -75,4 +89,44 @@ async fn a_subscription_goes_back_when_its_gateway_leads() {
     watch.look().await.unwrap();
     let again = timeout(PATIENCE, pages.next()).await.unwrap();
     assert_eq!(seqs(&again.unwrap().unwrap()), [1, 2]);
+}
+
+/// The lead goes back before a scan has come to what moves.
+#[tokio::test]
+async fn what_was_hidden_while_it_moved_comes_again_when_the_lead_goes_back() {
+    let directory = TempDir::new().unwrap();
+    let (store, sync) = Scripted::on(&directory).serve();
+    let clock: Clock = Arc::new(|| Timestamp::EPOCH);
+    let moving = start(MOVING, store.clone(), clock, Limits::default());
+    let caller = alice(&sync);
+    lead(MODEL, &store).await;
+    sync.push(&caller, create("a")).await.unwrap();
+    lead(MOVING, &store).await;
+    let hidden = pull(&moving, &alice(&moving), None).await;
+    let revoke = hidden.changes[0].decode().unwrap().record;
+    assert!(revoke.is_collectable());
+    let token = hidden.token();
+    assert!(!hidden.is_token_stale());
+    lead(MODEL, &store).await;
+    let back = pull(&sync, &caller, Some(&token)).await;
+    assert_eq!((seqs(&back), back.reset), (vec![1], false));
+    assert!(!back.changes[0].decode().unwrap().record.is_collectable());
+}
+
+/// An operator starts an earlier model with `--withhold` beside the last gateway of a later one.
+#[tokio::test]
+async fn a_model_that_documents_do_not_fit_takes_the_lead_later_if_its_operator_accepted_that() {
+    let directory = TempDir::new().unwrap();
+    let (store, sync) = Scripted::on(&directory).serve();
+    lead(MODEL, &store).await;
+    sync.push(&alice(&sync), create("a")).await.unwrap();
+    let watch = lead(STRICT, &store).await;
+    assert!(!watch.look().await.unwrap().leads);
+    let watch = lead(MODEL, &store).await;
+    assert!(watch.look().await.unwrap().leads);
+    let generation = store.models().register(STRICT, "").await.unwrap();
+    store.models().serve_as(generation).await.unwrap();
+    let watch = LeadWatch::new(Arc::new(model(STRICT)), store.clone(), generation);
+    let watch = watch.accepting(Accepted { withhold: true });
+    assert!(watch.look().await.unwrap().leads);
 }
