@@ -111,12 +111,12 @@ impl Client {
             }
         }
         match record {
-            Record::Entry(entry) => match &entry.body {
+            Record::Entry(entry) if !entry.withheld => match &entry.body {
                 Some(body) => self.hold(key, Held::new(version, &entry.scope, body)),
                 None => drop(self.held.remove(key)),
             },
-            Record::Marker(marker) => {
-                let leaves = |held: &Held| held.scope == marker.scope;
+            revoke => {
+                let leaves = |held: &Held| held.scope == *revoke.scope();
                 if self.slips(Slip::RevokeAnywhere) || self.held.get(key).is_some_and(leaves) {
                     self.held.remove(key);
                 }
@@ -131,8 +131,11 @@ impl Client {
         };
         let key = record.key().clone();
         let removed = match record {
-            Record::Entry(_) => flight.deleted.entry(key).or_default(),
-            Record::Marker(marker) => flight.left.entry((key, marker.scope.clone())).or_default(),
+            Record::Entry(entry) if !entry.withheld => flight.deleted.entry(key).or_default(),
+            revoke => flight
+                .left
+                .entry((key, revoke.scope().clone()))
+                .or_default(),
         };
         *removed = record.version().max(*removed);
     }
