@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 74] = [
+pub const CATALOGUE: [Broken; 76] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -94,10 +94,12 @@ pub const CATALOGUE: [Broken; 74] = [
     Broken { fault: Fault::Gateway(Mutant::ScanOneWay), rule: "8.5", says: "a scan goes from the collection to the feed only" },
     Broken { fault: Fault::Gateway(Mutant::NothingHeld), rule: "8.6", says: "whatever is missing is deleted" },
     Broken { fault: Fault::Gateway(Mutant::StampUnfenced), rule: "8.9", says: "an importer that lost its lease goes on" },
+    Broken { fault: Fault::Store(StoreFault::OthersUnheard), rule: "9.4", says: "an importer hears of no gateway's commits, also not of those with another model" },
     Broken { fault: Fault::Gateway(Mutant::LeadUnscanned), rule: "9.5", says: "a change of the lead scans nothing" },
     Broken { fault: Fault::Gateway(Mutant::ImportedAlone), rule: "9.6", says: "a gateway whose model does not lead takes over what others wrote without a write of its own" },
     Broken { fault: Fault::Gateway(Mutant::OtherShapes), rule: "9.6", says: "a gateway whose model does not lead decides about types that the lead scopes otherwise" },
     Broken { fault: Fault::Gateway(Mutant::OthersDropped), rule: "9.7", says: "a write drops what its model does not name" },
+    Broken { fault: Fault::Gateway(Mutant::MovingShown), rule: "9.10", says: "a document that is still in another scope than its fields make is shown" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
     Broken { fault: Fault::Client(Slip::EqualIgnored), rule: "1.2", says: "a document of the version that it has changes nothing" },
@@ -129,14 +131,15 @@ pub fn catch(fault: Fault, mut seeds: impl Iterator<Item = u64>) -> Option<(Stor
 /// Whether only gateways of two models show the broken rule.
 fn needs_two_models(fault: Fault) -> bool {
     use Mutant::{
-        ImportedAlone, LeadUnscanned, OtherShapes, OthersDropped, StartAtHead, StartForgotten,
-        TermIgnored, UnknownBelowTheFloor, UnknownTypesPassed, UnreadPassed,
+        ImportedAlone, LeadUnscanned, MovingShown, OtherShapes, OthersDropped, StartAtHead,
+        StartForgotten, TermIgnored, UnknownBelowTheFloor, UnknownTypesPassed, UnreadPassed,
     };
     match fault {
         Fault::Gateway(mutant) => matches!(
             mutant,
             ImportedAlone
                 | LeadUnscanned
+                | MovingShown
                 | OtherShapes
                 | OthersDropped
                 | StartAtHead
@@ -147,6 +150,6 @@ fn needs_two_models(fault: Fault) -> bool {
                 | UnreadPassed
         ),
         Fault::Client(slip) => slip == Slip::EqualIgnored,
-        Fault::Store(_) => false,
+        Fault::Store(fault) => fault == StoreFault::OthersUnheard,
     }
 }

@@ -132,6 +132,14 @@ pub enum Op {
     Deploy { gateway: u8, edition: Edition },
     /// The app of a device is updated: it knows what only model B has, and asks for it.
     Update { device: u8 },
+    /// A gateway with one of the two models leads for as long as a device reads from it. Importers stand still
+    /// meanwhile. Then the gateway has its former model again.
+    Visit {
+        device: u8,
+        gateway: u8,
+        edition: Edition,
+        limit: u8,
+    },
     /// A gateway is started with one of the two models while the store does not answer a call of an importer, or of a
     /// push. Then it answers.
     Supersede {

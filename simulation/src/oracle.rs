@@ -12,9 +12,9 @@ mod sight;
 use std::fmt;
 
 pub(crate) use self::{
-    checkpoints::{has_begun_another_scope, is_continuous, judge_monotone, judge_no_past},
-    holdings::{Reader, judge_end, judge_no_gap, judge_no_regress, judge_own_writes},
-    imports::imports,
+    checkpoints::{is_continuous, judge_monotone, judge_no_past},
+    holdings::{Reader, judge_end, judge_no_gap, judge_no_regress, judge_own_writes, judge_placed},
+    imports::{entry_of, imports},
     ledger::{Known, Ledger, Sent, took},
     sight::Sight,
 };
@@ -66,6 +66,9 @@ pub enum Property {
     Bounded,
     /// No gateway changes a field that its model does not name.
     Unnamed,
+    /// A document is in the scope that the model in force gives it. One that is not yet is not shown by a gateway of that
+    /// model.
+    Placed,
     /// Nothing panics.
     NoPanic,
 }

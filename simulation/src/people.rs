@@ -45,7 +45,7 @@ const DOCUMENTS_OF_BOTH: [(&str, &str); 5] = [
     ("Card", "x"),
 ];
 
-/// The field that only B knows.
+/// The field of tasks, notes and places that only B knows.
 pub(crate) const ONLY_B: &str = "aim";
 
 /// A mood that A cannot read, and one that B cannot.
@@ -54,7 +54,7 @@ pub(crate) const COLD: &str = "COLD";
 
 /// A model of a history. Gateways of both may serve the store at a time.
 ///
-/// Only B knows the type `Gift` and the fields `aim`. Each knows a mood that the other one cannot read. They disagree on
+/// Only B knows the type `Gift` and the fields `aim`, one of them inside an embedded document. Each knows a mood that the other one cannot read. They disagree on
 /// the scope of a `Card`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Edition {
@@ -89,7 +89,7 @@ type Task @collection(name: "tasks") @scope(by: "{audience}")
   ONLY_B
 }
 
-type Place { name: String, floor: Int }
+type Place { name: String, floor: Int, ONLY_B }
 
 type Note @collection(name: "notes") @scope(by: "{audience}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
   id: ID!
@@ -200,11 +200,32 @@ pub(crate) fn shown(
 
 /// The fields that an app selects.
 pub(crate) fn selected(app: Edition, type_name: &TypeName, body: &Document) -> Document {
-    let is_selected = |name: &str| app == Edition::B || knows(app, type_name) && name != ONLY_B;
-    let fields = body.iter().filter(|(name, _)| is_selected(name));
+    match app {
+        Edition::B => body.clone(),
+        Edition::A if knows(app, type_name) => without_only_b(body),
+        Edition::A => Document::new(),
+    }
+}
+
+/// The part of a document that A names.
+pub(crate) fn without_only_b(body: &Document) -> Document {
+    let fields = body.iter().filter(|(name, _)| *name != ONLY_B);
+    let named = |value: &Value| match value {
+        Value::Object(inside) => Value::Object(without_only_b(inside)),
+        value => value.clone(),
+    };
     fields
-        .map(|(name, value)| (name.clone(), value.clone()))
+        .map(|(name, value)| (name.clone(), named(value)))
         .collect()
+}
+
+/// What a gateway with model A leaves of the value that it overwrites: the field that only B knows.
+pub(crate) fn keep_only_b(before: Option<&Value>, after: &mut Value) {
+    if let (Some(Value::Object(before)), Value::Object(after)) = (before, after)
+        && let Some(aim) = before.get(ONLY_B)
+    {
+        after.insert(ONLY_B.to_owned(), aim.clone());
+    }
 }
 
 /// The field that makes the scope of a document.

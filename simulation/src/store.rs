@@ -50,6 +50,8 @@ struct Inner {
     holds: Vec<u8>,
     /// The same for calls of importers.
     importer_holds: Vec<u8>,
+    /// Every call of an importer is held.
+    importers_stand: bool,
     held: Vec<Held>,
     collections: Collections,
     tails: Vec<Tail>,
@@ -74,6 +76,8 @@ pub enum StoreFault {
     FloorReadFirst,
     /// 6.3: a gateway reports its own commits before changed grants that they saw.
     GrantsOvertaken,
+    /// 9.4: an importer leaves out the commits of all gateways, also of those with another model.
+    OthersUnheard,
 }
 
 /// The state after a commit, and what that commit wrote.
@@ -158,6 +162,7 @@ impl SimStore {
             rule,
             holds: Vec::new(),
             importer_holds: Vec::new(),
+            importers_stand: false,
             held: Vec::new(),
             collections,
             tails: (0..gateways).map(|_| Tail::default()).collect(),
@@ -199,6 +204,11 @@ impl SimStore {
         self.lock().importer_holds.push(calls);
     }
 
+    /// All importers' calls are held from now on.
+    pub(crate) fn stop_importers(&self) {
+        self.lock().importers_stand = true;
+    }
+
     /// The gateway whose call was held last.
     pub(crate) fn last_held(&self) -> Option<usize> {
         self.lock().held.last().map(|held| held.gateway)
@@ -222,6 +232,7 @@ impl SimStore {
         let mut inner = self.lock();
         inner.holds.clear();
         inner.importer_holds.clear();
+        inner.importers_stand = false;
         for held in inner.held.drain(..) {
             let _ = held.resume.send(Passage::Free);
         }

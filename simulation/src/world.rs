@@ -9,6 +9,7 @@ mod edits;
 mod elsewhere;
 mod events;
 mod greedy;
+mod hand;
 mod hasty;
 mod judging;
 mod operators;

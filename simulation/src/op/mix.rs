@@ -6,7 +6,7 @@ use super::{Op, PUSH_CHANGES_MAX};
 use crate::people::Edition;
 
 /// What can happen, how often it does in an ordinary history, and whether histories without it are useful.
-const KINDS: [Kind; 44] = [
+const KINDS: [Kind; 45] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
         document: draw.byte(),
@@ -165,8 +165,14 @@ const KINDS: [Kind; 44] = [
         gateway: draw.byte(),
         edition: draw.edition(),
     }),
-    kind(2, false, |draw| Op::Update {
+    kind(4, false, |draw| Op::Update {
         device: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Visit {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        edition: draw.edition(),
+        limit: draw.byte(),
     }),
     kind(2, false, |draw| Op::Supersede {
         calls: draw.below(12),
@@ -179,7 +185,7 @@ const KINDS: [Kind; 44] = [
 ];
 
 /// The last kinds happen only to gateways of two models.
-const OF_TWO_MODELS: usize = 3;
+const OF_TWO_MODELS: usize = 4;
 
 struct Kind {
     weight: usize,

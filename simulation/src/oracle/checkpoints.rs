@@ -1,13 +1,11 @@
 //! Where a page leaves its client, and whether it could go on from where it stood.
 
-use std::collections::BTreeSet;
-
 use tidegate_core::{
-    checkpoint::{Checkpoint, Position, Track},
+    checkpoint::{Checkpoint, Position, RequestedTypes, Track},
     entry::{FeedItem, Record},
     id::{Scope, TypeName},
 };
-use tidegate_testkit::{client::Place, store::State};
+use tidegate_testkit::store::State;
 
 use super::{Judged, Property, expect};
 use crate::people::{self, Edition};
@@ -68,11 +66,11 @@ fn track<'c>(checkpoint: &'c Checkpoint, type_name: &TypeName) -> Option<&'c Tra
 }
 
 /// Whether a client could have continued from its checkpoint in this state, in the scopes that it has now. Only positions
-/// of types that the gateway knows count.
+/// of types count that the gateway knows and the client wants (rules.md 2.3).
 pub(crate) fn is_continuous(
     from: Option<&Checkpoint>,
     given: &Checkpoint,
-    gateway: Edition,
+    (gateway, wanted): (Edition, &RequestedTypes),
     state: &State,
 ) -> bool {
     let Some(from) = from else { return false };
@@ -82,35 +80,22 @@ pub(crate) fn is_continuous(
             .iter()
             .any(|track| track.positions.contains_key(*scope))
     };
-    let knows = |track: &&Track| {
-        let mut types = people::types().into_iter();
-        types.any(|name| {
-            track.types.contains(&people::number(&name)) && people::knows(gateway, &name)
-        })
+    let counts = |track: &&Track| {
+        let types = people::types().into_iter();
+        let mut types = types.filter(|name| track.types.contains(&people::number(name)));
+        types.any(|name| people::knows(gateway, &name) && wanted.contain(&name))
     };
     from.epoch == state.epoch
         && from
             .tracks
             .iter()
-            .filter(knows)
+            .filter(counts)
             .flat_map(|track| &track.positions)
             .filter(|(scope, _)| scopes(scope))
             .all(|(scope, position)| {
                 let now = state.scope(scope);
                 position.seq.max(position.start) >= now.floor && position.seq <= now.head
             })
-}
-
-/// Whether a page has a position in a scope that the client's token does not name.
-pub(crate) fn has_begun_another_scope(from: Option<&Checkpoint>, to: &Place) -> bool {
-    let named = |checkpoint: &Checkpoint| {
-        let positions = checkpoint
-            .tracks
-            .iter()
-            .flat_map(|track| track.positions.keys());
-        positions.cloned().collect::<BTreeSet<_>>()
-    };
-    from.is_some_and(|from| !named(&to.checkpoint).is_subset(&named(from)))
 }
 
 pub(super) fn position(checkpoint: &Checkpoint, record: &Record) -> Option<Position> {

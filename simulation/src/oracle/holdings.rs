@@ -184,6 +184,16 @@ pub(crate) fn judge_end(
     };
     let mut possible = moments[between.clone()].iter();
     expect(possible.any(is_reported), Property::Snapshot, || {
-        format!("no moment had {:?}", client.held)
+        let entries: Vec<_> = moments[*between.end()].state.entries().collect();
+        format!("no moment had {:?}; the last had {entries:?}", client.held)
+    })
+}
+
+/// A gateway of the leading model shows no document that is in another scope than its fields make (rules.md 9.10).
+pub(crate) fn judge_placed(entry: &Entry, gateway: Edition, since: &[Moment]) -> Judged {
+    let leads = since.iter().all(|moment| moment.lead() == gateway);
+    let is_placed = !leads || people::is_in_place(gateway, entry);
+    expect(is_placed, Property::Placed, || {
+        format!("{entry:?} is shown by {gateway:?}, which leads")
     })
 }

@@ -17,7 +17,10 @@ use tidegate_testkit::store::State;
 use super::{Judged, Property, Violation, expect};
 use crate::{
     people::{self, Edition},
-    store::{Committer, Moment, documents::named},
+    store::{
+        Committer, Moment,
+        documents::{named, over},
+    },
 };
 
 /// Another service's edit, as the version that a commit made of it.
@@ -26,6 +29,8 @@ pub(crate) struct Import {
     pub(crate) version: Version,
     /// The version before it.
     pub(crate) synced: Version,
+    /// The model of the gateway that took it over.
+    pub(crate) gateway: Edition,
     pub(crate) action: Action,
     /// Whether it ends a document that was withheld before.
     pub(crate) is_of_withheld: bool,
@@ -47,11 +52,12 @@ pub(crate) fn imports(
     let mut imports = Vec::new();
     for entry in after.written.iter().filter_map(entry_of) {
         judge_unnamed(before, after, by, entry)?;
+        judge_placed(before, by, entry)?;
         let standing = before.state.entry(&entry.key);
         let import = match met.get(&entry.key) {
-            Some(foreign) => import(&model, &before.state, &entry.key, foreign),
+            Some(foreign) => import((&*model, by.edition), &before.state, &entry.key, foreign),
             None if standing.is_some_and(|it| !people::is_in_place(by.edition, it)) => {
-                moved(&before.state, &entry.key)
+                moved(&before.state, &entry.key, by.edition)
             }
             None => {
                 expect(!is_stamp, Property::Stamped, || {
@@ -61,7 +67,8 @@ pub(crate) fn imports(
             }
         };
         if is_stamp {
-            judge_stamp(before, after, &import, entry, met.get(&entry.key))?;
+            let met = (&*model, met.get(&entry.key));
+            judge_stamp(before, after, &import, entry, met)?;
         } else {
             judge_taken_over(before, after, &import, entry)?;
         }
@@ -70,7 +77,7 @@ pub(crate) fn imports(
     Ok(imports)
 }
 
-/// A gateway whose model does not name a field leaves it as it is, in the feed and in the collection.
+/// A gateway whose model does not name a field leaves it as it is, in the feed and in the collection (rules.md 9.7).
 fn judge_unnamed(before: &Moment, after: &Moment, by: Committer, entry: &Entry) -> Judged {
     if by.edition == Edition::B {
         return Ok(());
@@ -86,18 +93,38 @@ fn judge_unnamed(before: &Moment, after: &Moment, by: Committer, entry: &Entry) 
         let (Some(was), Some(is)) = (was, is) else {
             continue;
         };
-        let (was, is) = (was.get(people::ONLY_B), is.get(people::ONLY_B));
-        expect(was == is, Property::Unnamed, || {
-            format!(
-                "{was:?} of {:?} became {is:?} by a model without the field",
-                entry.key
-            )
-        })?;
+        let places = (embedded(was, "place"), embedded(is, "place"));
+        let places = places.0.zip(places.1);
+        for (was, is) in [(was, is)].into_iter().chain(places) {
+            let (was, is) = (was.get(people::ONLY_B), is.get(people::ONLY_B));
+            expect(was == is, Property::Unnamed, || {
+                format!(
+                    "{was:?} of {:?} became {is:?} by a model without the field",
+                    entry.key
+                )
+            })?;
+        }
     }
     Ok(())
 }
 
-fn entry_of(item: &FeedItem) -> Option<&Arc<Entry>> {
+fn embedded<'d>(document: &'d Document, name: &str) -> Option<&'d Document> {
+    match document.get(name) {
+        Some(Value::Object(inside)) => Some(inside),
+        _ => None,
+    }
+}
+
+/// No gateway puts a document where the model in force would not (rules.md 9.6).
+fn judge_placed(before: &Moment, by: Committer, entry: &Entry) -> Judged {
+    let lead = before.lead();
+    expect(people::is_in_place(lead, entry), Property::Placed, || {
+        format!("{by:?} wrote {entry:?}, and {lead:?} leads")
+    })
+}
+
+/// The entry that a feed item is, if it is one.
+pub(crate) fn entry_of(item: &FeedItem) -> Option<&Arc<Entry>> {
     match &item.record {
         Record::Entry(entry) => Some(entry),
         Record::Marker(_) => None,
@@ -111,7 +138,7 @@ fn judge_stamp(
     after: &Moment,
     import: &Import,
     entry: &Entry,
-    foreign: Option<&ForeignState>,
+    (model, foreign): (&Model, Option<&ForeignState>),
 ) -> Judged {
     let by = after.by.filter(|by| by.edition == before.lead());
     let is_of_holder = by.is_some() && by.map(|by| by.gateway) == after.importer;
@@ -131,13 +158,14 @@ fn judge_stamp(
     let writer = entry.writers.get(&import.version);
     let is_nobodys = writer.is_none_or(|writer| writer.user.is_none() && writer.client.is_none());
     let standing = before.state.entry(&entry.key);
+    let body = standing.and_then(|standing| standing.body.as_ref());
     let wanted = match foreign {
-        None => standing.and_then(|standing| standing.body.clone()),
-        Some(ForeignState::Document(body)) => {
-            let unnamed = standing.and_then(|it| it.body.as_ref()?.get_key_value(people::ONLY_B));
-            let unnamed = unnamed.filter(|_| before.lead() == Edition::A);
-            let unnamed = unnamed.map(|(name, value)| (name.clone(), value.clone()));
-            Some(body.clone().into_iter().chain(unnamed).collect())
+        None => body.cloned(),
+        Some(ForeignState::Document(written)) => {
+            let document_type = model.document_type(entry.key.type_name.as_str());
+            let before = body.zip(document_type);
+            let over = before.map(|(body, of)| over(model, &of.fields, body, written.clone()));
+            Some(over.unwrap_or_else(|| written.clone()))
         }
         Some(_) => None,
     };
@@ -177,13 +205,18 @@ fn judge_taken_over(before: &Moment, after: &Moment, import: &Import, entry: &En
 }
 
 /// Others' writes came before every change of the commit.
-fn import(model: &Model, before: &State, key: &DocumentKey, foreign: &ForeignState) -> Import {
+fn import(
+    (model, gateway): (&Model, Edition),
+    before: &State,
+    key: &DocumentKey,
+    foreign: &ForeignState,
+) -> Import {
     let entry = before.entry(key);
     let synced = entry.map_or(before.version_floor, |entry| entry.version);
     let known = entry.and_then(|entry| entry.body.as_ref());
     let document_type = model.document_type(key.type_name.as_str());
     let known = known.zip(document_type);
-    let known = known.map(|(known, document_type)| named(document_type, known));
+    let known = known.map(|(known, document_type)| named(model, &document_type.fields, known));
     let action = match (known, foreign) {
         (Some(known), ForeignState::Document(body)) => Action::Update {
             base: BaseVersion(synced.0),
@@ -202,13 +235,14 @@ fn import(model: &Model, before: &State, key: &DocumentKey, foreign: &ForeignSta
         key: key.clone(),
         version: synced.next().expect("histories are short"),
         synced,
+        gateway,
         action,
         is_of_withheld: entry.is_some_and(|entry| entry.withheld),
     }
 }
 
 /// The model in force has another scope for the document.
-fn moved(before: &State, key: &DocumentKey) -> Import {
+fn moved(before: &State, key: &DocumentKey, gateway: Edition) -> Import {
     let synced = before
         .entry(key)
         .map_or(Version::NONE, |entry| entry.version);
@@ -216,6 +250,7 @@ fn moved(before: &State, key: &DocumentKey) -> Import {
         key: key.clone(),
         version: synced.next().expect("histories are short"),
         synced,
+        gateway,
         action: Action::Update {
             base: BaseVersion(synced.0),
             set: Document::new(),
@@ -233,14 +268,16 @@ fn differing(before: &Document, after: &Document) -> Document {
     differing.map(|name| (name.clone(), value(name))).collect()
 }
 
-/// The scope in which a change meets the document, at a gateway of that edition.
+/// The scope in which a change meets the document, at a gateway of that edition. One that another service deleted is a
+/// tombstone in the scope of its entry.
 pub(super) fn met_in(state: &State, key: &DocumentKey, gateway: Edition) -> Option<Scope> {
     let entry = state.entry(key);
     let body = match state.foreign.get(key) {
         Some(ForeignState::Document(body) | ForeignState::Misfit { readable: body, .. }) => {
             Some(body)
         }
-        _ => entry.and_then(|entry| entry.body.as_ref()),
+        Some(ForeignState::Gone) => None,
+        None => entry.and_then(|entry| entry.body.as_ref()),
     };
     let scope = body.and_then(|body| body.get(people::scope_field(gateway, &key.type_name)));
     let scope = scope.and_then(Value::as_str);

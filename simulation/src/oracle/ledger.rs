@@ -3,6 +3,8 @@
 //! The answers report a version of a document as one edit. The store's own account must agree.
 
 mod document;
+mod policies;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,7 @@ use tidegate_testkit::store::State;
 
 use self::document::Account;
 use super::{Judged, Property, expect, imports::Import};
+use crate::people::Edition;
 
 /// What was known when an edit was made.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,8 @@ pub(crate) struct Sent {
     pub(crate) by: Option<ClientKey>,
     pub(crate) mutation: Option<MutationId>,
     pub(crate) policy: Option<Policy>,
+    /// The model of the gateway that answers.
+    pub(crate) gateway: Edition,
     /// Whether its conflict has nothing to do with the document: its push was atomic, or the create that it was queued
     /// on failed (4.3 and 4.5).
     pub(crate) excused: bool,
@@ -139,6 +144,7 @@ impl Ledger {
                 by: None,
                 mutation: None,
                 policy: None,
+                gateway: import.gateway,
                 excused: false,
                 is_of_withheld: import.is_of_withheld,
             },

@@ -200,13 +200,14 @@ impl Sight {
                 .as_ref()
                 .filter(|entry| !entry.is_deleted());
             let after = entry.is_none_or(|entry| entry.version >= made);
-            let is_unread = |entry: &Arc<Entry>| {
+            let leads = moment.lead() == gateway;
+            let is_hidden = |entry: &Arc<Entry>| {
                 let body = entry.body.as_ref();
-                body.is_some_and(|body| !people::reads(gateway, &key.type_name, body))
-                    || !people::is_in_place(gateway, entry)
+                let is_read = |body| people::reads(gateway, &key.type_name, body);
+                !body.is_none_or(is_read) || leads && !people::is_in_place(gateway, entry)
             };
             let is_as_seen = shown.map(|entry| entry.version) == seen.map(|entry| entry.version);
-            after && (is_as_seen || shown.is_none() && seen.is_some_and(is_unread))
+            after && (is_as_seen || shown.is_none() && seen.is_some_and(is_hidden))
         };
         expect(moments.iter().any(is_so), Property::OwnWrites, || {
             format!("{outcome:?} shows what {} could not see then", self.user)

@@ -64,6 +64,7 @@ impl Access {
 
     fn hold(&self) -> Option<oneshot::Receiver<Passage>> {
         let mut inner = self.store.lock();
+        let stands = self.imports && inner.importers_stand;
         let holds = match self.imports {
             true => &mut inner.importer_holds,
             false => &mut inner.holds,
@@ -72,7 +73,11 @@ impl Access {
         holds
             .iter_mut()
             .for_each(|calls| *calls = calls.saturating_sub(1));
-        holds.swap_remove(due?);
+        match due {
+            Some(due) => drop(holds.swap_remove(due)),
+            None if stands => {}
+            None => return None,
+        }
         let (resume, held) = oneshot::channel();
         let gateway = self.gateway;
         inner.held.push(Held { gateway, resume });

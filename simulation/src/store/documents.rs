@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     entry::{Entry, FeedItem, Record},
     id::DocumentKey,
-    model::{DocumentType, Model},
+    model::{DocumentType, Field, Model, Shape},
     transaction::ForeignState,
-    value::{Document, fit::fit},
+    value::{Document, Value, fit::fit},
 };
 use tidegate_testkit::store::State;
 
@@ -43,22 +43,52 @@ fn difference(
         let is_expected = entry.is_some_and(|entry| entry.body.is_some() || entry.withheld);
         return is_expected.then_some(ForeignState::Gone);
     };
-    let found = named(document_type, stored);
-    if let Err(misfit) = fit(model, &document_type.fields, &found) {
+    let fields = &document_type.fields;
+    let found = named(model, fields, stored);
+    if let Err(misfit) = fit(model, fields, &found) {
         let readable = found;
         return Some(ForeignState::Misfit { misfit, readable });
     }
     let body = entry.and_then(|entry| entry.body.as_ref());
-    let is_same = body.is_some_and(|body| named(document_type, body) == found);
+    let is_same = body.is_some_and(|body| named(model, fields, body) == found);
     (!is_same).then_some(ForeignState::Document(found))
 }
 
-/// The fields that a type names.
-pub(crate) fn named(document_type: &DocumentType, document: &Document) -> Document {
-    let names = document_type.fields.iter().map(|field| &field.stored_as);
-    names
-        .filter_map(|name| Some((name.clone(), document.get(name)?.clone())))
-        .collect()
+/// The part of a document that a model names, in embedded documents too.
+pub(crate) fn named(model: &Model, fields: &[Field], document: &Document) -> Document {
+    let value = |field: &Field| match (&field.ty.shape, document.get(&field.stored_as)?) {
+        (Shape::Embedded(of), Value::Object(inside)) => {
+            let inside = named(model, model.embedded_fields(of), inside);
+            Some(Value::Object(inside))
+        }
+        (_, value) => Some(value.clone()),
+    };
+    let fields = fields.iter();
+    let named = fields.filter_map(|field| Some((field.stored_as.clone(), value(field)?)));
+    named.collect()
+}
+
+/// A document that a model made of the one before, which keeps what the model does not name.
+pub(crate) fn over(
+    model: &Model,
+    fields: &[Field],
+    before: &Document,
+    mut after: Document,
+) -> Document {
+    for (name, before) in before {
+        let field = fields.iter().find(|field| field.stored_as == *name);
+        let Some(field) = field else {
+            after.entry(name.clone()).or_insert_with(|| before.clone());
+            continue;
+        };
+        if let (Shape::Embedded(of), Value::Object(before), Some(Value::Object(inside))) =
+            (&field.ty.shape, before, after.get_mut(name))
+        {
+            let made = std::mem::take(inside);
+            *inside = over(model, model.embedded_fields(of), before, made);
+        }
+    }
+    after
 }
 
 /// What a gateway with this model wrote to the feed, in the collections too.
@@ -72,10 +102,8 @@ pub(super) fn write(model: &Model, documents: &mut Documents, written: &[FeedIte
         match (&entry.body, document_type) {
             (Some(body), Some(document_type)) => {
                 let stored = documents.entry(entry.key.clone()).or_default();
-                for field in &document_type.fields {
-                    stored.remove(&field.stored_as);
-                }
-                stored.extend(named(document_type, body));
+                let fields = &document_type.fields;
+                *stored = over(model, fields, stored, named(model, fields, body));
             }
             (None, Some(_)) if !entry.withheld => drop(documents.remove(&entry.key)),
             _ => {}

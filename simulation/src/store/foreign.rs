@@ -194,16 +194,20 @@ impl Collections {
         Ok(number)
     }
 
-    /// The events from a number on that have come, without those of gateways with this model. Without one: what to wait
-    /// for.
-    pub(super) fn events(&self, from: u64, model: Edition) -> Result<Events, Unfollowed> {
+    /// The events from a number on that have come, without the commits of gateways that are left out by their models.
+    /// Without one: what to wait for.
+    pub(super) fn events(
+        &self,
+        from: u64,
+        is_left_out: impl Fn(Edition) -> bool,
+    ) -> Result<Events, Unfollowed> {
         let skipped = from.checked_sub(self.unseen).ok_or(Unfollowed::Lost)?;
         let skipped = usize::try_from(skipped).expect("histories are short");
         let waiting = self.log.iter().skip(skipped);
         let now = Instant::now();
         let come = waiting.clone().take_while(|event| event.due <= now);
         let next = from + come.clone().count() as u64;
-        let others = come.filter(|event| event.by != Some(model));
+        let others = come.filter(|event| !event.by.is_some_and(&is_left_out));
         let writes = others.map(|event| event.change.clone()).collect();
         Ok(Events {
             batch: ForeignBatch {

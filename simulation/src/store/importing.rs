@@ -21,7 +21,7 @@ use tidegate_core::{
 use tokio::time::timeout_at;
 
 use super::{
-    Access,
+    Access, StoreFault,
     foreign::{Events, Unfollowed, keys_of},
 };
 
@@ -162,10 +162,18 @@ impl Collections for Access {
 }
 
 impl Access {
+    /// What others wrote, and gateways of other models (rules.md 9.4).
+    fn events(&self, number: u64) -> Result<Events, Unfollowed> {
+        let inner = self.store.lock();
+        let leaves_out_all = inner.broken == Some(StoreFault::OthersUnheard);
+        let is_left_out = |by| leaves_out_all || by == self.edition;
+        inner.collections.events(number, is_left_out)
+    }
+
     /// Waits for others' writes, unless an empty batch will do.
     async fn next_batch(&self, number: u64, may_be_empty: bool) -> Result<Events, Unfollowed> {
         loop {
-            let events = self.store.lock().collections.events(number, self.edition)?;
+            let events = self.events(number)?;
             if may_be_empty || !events.batch.writes.is_empty() {
                 return Ok(events);
             }

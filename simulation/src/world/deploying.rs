@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidegate::sync::LeadWatch;
+use tidegate::sync::{Accepted, LeadWatch};
 use tidegate_core::{id::DocumentKey, model::Model};
 use tokio::task::AbortHandle;
 
@@ -33,13 +33,15 @@ impl World {
     pub(super) fn watch(&self, gateway: usize) -> AbortHandle {
         let model = self.model_of(gateway);
         let generation = self.store.serve(gateway, self.editions[gateway]);
-        // An operator sees to it that a gateway that starts can take the lead.
+        // An operator sees to it that a gateway that starts can take the lead, also if documents do not fit its model.
         let store = Access {
             may_fail: false,
             ..self.way(gateway, false)
         };
         let has_two = !self.ends.is_empty();
         let watch = LeadWatch::new(model, Arc::new(store), generation);
+        let watch = watch.accepting(Accepted { withhold: true });
+        watch.wake_subscribers_of(&self.gateways[gateway]);
         let run = async move {
             if has_two && watch.look().await.is_ok() {
                 watch.run().await;
@@ -86,6 +88,30 @@ impl World {
             updated.ask_for(updated.client.types.clone());
             updated.wants = people::changed_types();
         }
+    }
+
+    /// A gateway with one of the models leads while a device reads from it. No importer works meanwhile, so documents are
+    /// still as the former lead left them.
+    pub(super) async fn visit(
+        &mut self,
+        device: usize,
+        gateway: usize,
+        edition: Edition,
+        limit: u8,
+    ) -> Judged {
+        let before = self.editions;
+        self.store.stop_importers();
+        match edition {
+            // An older model leads only where no later one is left.
+            Edition::A => self.start_all(edition).await?,
+            Edition::B => self.start(gateway, edition),
+        }
+        self.settle().await?;
+        self.pull_all(device, gateway, limit).await?;
+        (0..=OFFICE).for_each(|gateway| self.start(gateway, before[gateway]));
+        self.pass_time(LEAD_PASSES).await?;
+        self.store.release_all();
+        self.settle().await
     }
 
     /// A gateway with one of the models starts while an importer, or a push, is at work on a document.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_core::change::{Action, BaseVersion};
 
-use super::{GIVEN_UP, World, edits::Hand};
+use super::{GIVEN_UP, World, hand::Hand};
 use crate::{
     oracle::{self, Judged, Known, Property, expect},
     people::{Edition, USERS},

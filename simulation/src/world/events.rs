@@ -155,6 +155,16 @@ impl World {
             Op::Wait => tokio::time::sleep(GIVEN_UP).await,
             Op::Deploy { gateway, edition } => self.deploy(gateway, edition).await?,
             Op::Update { device } => self.update(self.device(device)),
+            Op::Visit {
+                device,
+                gateway,
+                edition,
+                limit,
+            } => {
+                let gateway = usize::from(gateway) % GATEWAYS;
+                self.visit(self.device(device), gateway, edition, limit)
+                    .await?;
+            }
             Op::Supersede {
                 calls,
                 gateway,

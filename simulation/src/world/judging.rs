@@ -79,17 +79,19 @@ impl World {
         let from = arrival.from.as_ref().map(|from| &from.checkpoint);
         self.store.look(|moments| {
             request.sight.judge_page(&page.changes, moments, since)?;
+            for entry in page.changes.iter().filter_map(oracle::entry_of) {
+                oracle::judge_placed(entry, request.edition, &moments[request.asked..])?;
+            }
             let possible: Vec<bool> = moments[request.asked..]
                 .iter()
                 .map(|moment| {
                     let given = &page.place.checkpoint;
-                    oracle::is_continuous(from, given, request.edition, &moment.state)
+                    let reads = (request.edition, &arrival.types);
+                    oracle::is_continuous(from, given, reads, &moment.state)
                 })
                 .collect();
             let pulled = arrival.requested.is_some();
-            // A subscription also knows of scopes in which nothing was written yet. The client's token does not.
-            let right = possible.contains(&!page.reset)
-                || !pulled && (!page.reset || oracle::has_begun_another_scope(from, &page.place));
+            let right = possible.contains(&!page.reset) || !pulled && !page.reset;
             expect(right, Property::Reset, || format!("{page:?} from {from:?}"))
         })?;
         expect(
@@ -199,6 +201,7 @@ impl World {
                 by: by.clone(),
                 mutation: outcome.mutation,
                 policy: push.policy,
+                gateway: request.edition,
                 excused: push.atomic || failed.contains(&change.key),
                 is_of_withheld: false,
                 change,
@@ -238,6 +241,7 @@ impl World {
             let since = &moments[request.asked..];
             if let Some(entry) = &outcome.document {
                 sight.judge_record(&Record::Entry(Arc::clone(entry)), moments)?;
+                oracle::judge_placed(entry, request.edition, since)?;
             }
             sight.judge_shown(key, outcome, request.edition, since)?;
             if repeated {

@@ -11,12 +11,18 @@ use tidegate_core::{
 };
 use tidegate_testkit::store::State;
 
-use super::{Line, Sent};
-use crate::oracle::{Judged, Property, expect};
+use super::{
+    Line, Sent,
+    values::{alike, joined_sets, same, same_client, sum, whole},
+};
+use crate::{
+    oracle::{Judged, Property, expect},
+    people::{self, Edition},
+};
 
 /// The account of one document, version by version.
 pub(super) struct Account<'l> {
-    document_type: &'l DocumentType,
+    pub(super) document_type: &'l DocumentType,
     key: &'l DocumentKey,
     collected: &'l BTreeSet<(DocumentKey, Version)>,
     last: Option<&'l Line>,
@@ -239,10 +245,10 @@ impl<'l> Account<'l> {
         let Some(writer) = self.writers.get(&field.field).filter(|_| reported) else {
             return Ok(());
         };
-        let shown = field.base.is_some() && same(field.base.as_ref(), field.theirs.as_ref());
+        let shown = field.base.is_some() && alike(line, &field.base, &field.theirs);
         let may = line.sent.knows(writer)
             || same_client(line, writer)
-            || same(field.mine.as_ref(), field.theirs.as_ref())
+            || alike(line, &field.mine, &field.theirs)
             || shown
             || self.yields(line, field);
         expect(may, Property::NothingLost, || {
@@ -303,54 +309,12 @@ impl<'l> Account<'l> {
             Policy::ServerWins | Policy::Manual | Policy::Webhook
         );
         let plain = self.strategy(&field.field).is_none() && !defers;
-        let differs = !same(field.mine.as_ref(), field.theirs.as_ref());
+        let differs = !alike(line, &field.mine, &field.theirs);
         expect(
             !(known && plain && differs),
             Property::NoFalseConflict,
             || format!("{field:?} of {line:?} gave way to {writer:?}"),
         )
-    }
-
-    /// Whether the policy lets a stale change overwrite the field, or joins both.
-    fn yields(&self, line: &Line, field: &FieldOutcome) -> bool {
-        match self.policy(line) {
-            Policy::ServerWins | Policy::Manual | Policy::Webhook => false,
-            Policy::ClientWins | Policy::LastWriteWins => true,
-            Policy::Merge => match self.strategy(&field.field) {
-                None => self.yields_whole(line),
-                Some(MergeStrategy::Server) => false,
-                Some(MergeStrategy::Counter | MergeStrategy::Set | MergeStrategy::Text) => {
-                    field.taken == Taken::Both || self.yields_whole(line)
-                }
-                Some(_) => true,
-            },
-        }
-    }
-
-    fn policy(&self, line: &Line) -> Policy {
-        line.sent
-            .policy
-            .unwrap_or(self.document_type.conflict.policy)
-    }
-
-    /// Who wins if a change wins or loses as a whole.
-    fn overlap(&self, line: &Line) -> Overlap {
-        match self.policy(line) {
-            Policy::ServerWins => Overlap::ServerWins,
-            Policy::ClientWins => Overlap::ClientWins,
-            Policy::LastWriteWins => Overlap::LastWriteWins,
-            Policy::Merge => self.document_type.conflict.overlap,
-            Policy::Manual | Policy::Webhook => Overlap::Manual,
-        }
-    }
-
-    /// Whether a change that wins or loses as a whole may win.
-    fn yields_whole(&self, line: &Line) -> bool {
-        !matches!(self.overlap(line), Overlap::ServerWins | Overlap::Manual)
-    }
-
-    fn strategy(&self, name: &str) -> Option<MergeStrategy> {
-        self.document_type.field(name)?.merge
     }
 
     /// The value that a clean edit leaves in a field; nothing if only the merge itself can compute it.
@@ -371,13 +335,27 @@ impl<'l> Account<'l> {
 
     fn write(&mut self, line: &'l Line, name: &str, value: Option<Value>) {
         self.writers.insert(name.to_owned(), line);
-        match value {
+        match self.kept(line, name, value) {
             Some(value) => {
                 self.untold.remove(name);
                 self.body.insert(name.to_owned(), value);
             }
             None => drop(self.untold.insert(name.to_owned())),
         }
+    }
+
+    /// The value with what the gateway's model does not name of the one before (rules.md 9.7). A repeated answer does not
+    /// say which gateway applied the edit.
+    fn kept(&self, line: &Line, name: &str, value: Option<Value>) -> Option<Value> {
+        let mut value = value?;
+        let is_embedded = matches!(value, Value::Object(_));
+        if is_embedded && !line.first_answer {
+            return None;
+        }
+        if line.sent.gateway == Edition::A {
+            people::keep_only_b(self.body.get(name), &mut value);
+        }
+        Some(value)
     }
 
     /// The store has the result of the edits.
@@ -407,45 +385,4 @@ impl<'l> Account<'l> {
             )
         })
     }
-}
-
-fn same_client(line: &Line, other: &Line) -> bool {
-    line.sent.by.is_some() && line.sent.by == other.sent.by
-}
-
-/// To a client, absent and null are equal.
-fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
-}
-
-fn whole(value: Option<&Value>) -> Option<i32> {
-    match value {
-        Some(Value::Int(number)) => Some(*number),
-        _ => None,
-    }
-}
-
-fn sum(theirs: Option<&Value>, mine: Option<&Value>, seen: Option<&Value>) -> Option<Value> {
-    let number = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => Some(0),
-        Some(Value::Int(number)) => Some(*number),
-        Some(_) => None,
-    };
-    Some(Value::Int(number(theirs)? + number(mine)? - number(seen)?))
-}
-
-fn joined_sets(theirs: Option<&Value>, mine: &Value, seen: &Value) -> Value {
-    let items = |value: Option<&Value>| match value {
-        Some(Value::List(items)) => items.clone(),
-        _ => Vec::new(),
-    };
-    let (theirs, mine, seen) = (items(theirs), items(Some(mine)), items(Some(seen)));
-    let gone = |item: &Value| seen.contains(item) && !mine.contains(item);
-    let mut joined: Vec<Value> = theirs.into_iter().filter(|item| !gone(item)).collect();
-    for item in mine.iter().filter(|item| !seen.contains(item)) {
-        if !joined.contains(item) {
-            joined.push(item.clone());
-        }
-    }
-    Value::List(joined)
 }
