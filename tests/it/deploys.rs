@@ -98,6 +98,8 @@ const PEOPLE: [(Person, App); 5] = [
 enum Step {
     /// Gateways with this model take the place of so many others, one after the other.
     Deploy(Model, usize),
+    /// The third model takes all places and keeps most of them. What only it can read is written from now on.
+    Grow,
     /// Gateways with this model are killed while they start, and then one of them takes the place of another.
     Crash(Model),
     /// A gateway is killed, and a while later another one with its model takes its place.
@@ -160,11 +162,12 @@ async fn devices_equal_the_collections_after_deploys_of_several_models_and_fault
         assert!(failed.is_none(), "a device has failed");
     }
     // The new apps need the second model.
-    let last = match stage.has_grown.load(Ordering::Relaxed) {
-        true => Model::C,
-        false => last.max(Model::B),
+    let has_grown = stage.has_grown.load(Ordering::Relaxed);
+    let end = match has_grown || last == Model::C {
+        true => Step::Grow,
+        false => Step::Deploy(Model::B, SLOTS),
     };
-    take(&stage, Step::Deploy(last, SLOTS), last, &mut random).await;
+    let last = take(&stage, end, last, &mut random).await;
     sleep(Duration::from_secs(2)).await;
     stop.send_replace(true);
     writing.await.unwrap();
@@ -184,7 +187,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().expect("it is a number"))
 }
 
-/// In every other run the third model stays, and what only it can read is written.
+/// In every other run the third model stays from the middle on.
 fn random_steps(random: &mut Random, count: u64) -> Vec<Step> {
     let stays = random.once_in(2);
     let mut steps = vec![Step::Rest(1)];
@@ -201,7 +204,7 @@ fn random_steps(random: &mut Random, count: u64) -> Vec<Step> {
             false => 1 + random.below(SLOTS),
         };
         if stays && number == count / 2 {
-            steps.push(Step::Deploy(Model::C, SLOTS));
+            steps.push(Step::Grow);
             continue;
         }
         steps.push(match random.below(14) {
@@ -229,10 +232,14 @@ async fn take(stage: &Arc<Stage>, step: Step, last: Model, random: &mut Random) 
                 stage.replace(slot, model, random.once_in(2));
                 sleep(moment(random, 2_000)).await;
             }
-            if model == Model::C && slots == SLOTS {
-                stage.has_grown.store(true, Ordering::Relaxed);
-            }
             return model;
+        }
+        Step::Grow => {
+            for slot in 0..SLOTS {
+                stage.replace(slot, Model::C, random.once_in(2));
+            }
+            stage.has_grown.store(true, Ordering::Relaxed);
+            return Model::C;
         }
         Step::Crash(model) => {
             for _ in 0..1 + random.below(3) {

@@ -231,8 +231,16 @@ impl Device {
                 change["version"].as_i64(),
             );
         }
+        let own = format!("{}-own", self.person.user);
+        let mut notes = vec![own.as_str()];
+        notes.extend(self.person.counts.then_some(COUNTER));
+        notes.retain(|id| self.held("Note", id).is_some());
         self.replica.apply(page);
         self.refreshes = false;
+        // Every model shows them to this user.
+        for id in notes {
+            assert!(self.held("Note", id).is_some(), "{id} is taken: {page}");
+        }
     }
 
     /// Sends the push that has no answer, and sometimes does not wait for it.
