@@ -53,7 +53,7 @@ pub use self::{
     error::SyncError,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     in_step::bring_in_step,
-    inbox::{InboxEntry, InboxPage, InboxRequest},
+    inbox::{InboxEntry, InboxPage, InboxRequest, SentResolution},
     lead::{ABSENT, LeadTask, LeadWatch},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},

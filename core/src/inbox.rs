@@ -15,7 +15,7 @@ use crate::{
     id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId, Version},
     model::Model,
     mutant::{Mutant, is_active},
-    push::RememberedOutcome,
+    push::{RememberedOutcome, ResolutionHash},
     value::{Document, Timestamp, document_bytes},
 };
 
@@ -172,7 +172,7 @@ pub struct ResolvedConflict {
     /// The user who resolved it.
     pub user: UserId,
     /// The fingerprint of the resolution.
-    pub hash: [u8; 32],
+    pub hash: ResolutionHash,
     /// The answer to the resolution.
     pub outcome: RememberedOutcome,
     /// Server time of the resolution.

@@ -30,7 +30,7 @@ pub use self::{
     webhook::{WebhookAnswer, WebhookDecision, WebhookQuestion},
 };
 use crate::{
-    change::{Change, Rejection, RejectionCode, Submission},
+    change::{BaseVersion, Change, Rejection, RejectionCode, Submission},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ApiHash, ClientId, ConflictId, DocumentKey, Epoch, MutationId, TypeName, Version},
@@ -86,6 +86,20 @@ impl PushHash {
         let mut hasher = Sha256::new();
         hasher.update(&bytes);
         Self(hasher.finalize().into())
+    }
+}
+
+/// The fingerprint of a resolution: SHA-256 over `baseVersion` and `resolution` as they were sent (rules.md 4.11). A retry is
+/// recognised by it, as a push is by its [`PushHash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResolutionHash(pub [u8; 32]);
+
+impl ResolutionHash {
+    /// Fingerprints a resolution by its decoded fields.
+    pub fn of(base: BaseVersion, resolution: &Resolution) -> Self {
+        let bytes = serde_json::to_vec(&(base, resolution))
+            .expect("documents hold string keys and finite numbers, which JSON can write");
+        Self(Sha256::digest(&bytes).into())
     }
 }
 

@@ -24,7 +24,7 @@ use tidegate_core::{
     membership::{Bounds, GiverAndUser, UserChange},
     model::Access,
     outcome::Status,
-    push::{ClientState, PushHash, RememberedOutcome},
+    push::{ClientState, PushHash, RememberedOutcome, ResolutionHash},
     transaction::{ExpiryQuery, Reads, Writes},
     value::{Timestamp, Value},
 };
@@ -294,7 +294,7 @@ fn record(number: i32, version: i32) -> InboxRecord {
             id: conflict_id(number),
             key: key(number),
             user: user(),
-            hash: [7; 32],
+            hash: ResolutionHash([7; 32]),
             outcome,
             at: Timestamp::EPOCH,
         }));

@@ -344,13 +344,8 @@ fn push_changes(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
 fn resolve_conflict(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
     async fn resolve(mut call: Call, model: Arc<Model>) -> Result<PushOutcome, ClientError> {
         let input = arguments::input(&mut call.arguments);
-        let inputs::ResolveInput {
-            conflict,
-            base,
-            resolution,
-        } = inputs::resolve(&model, input)?;
-        let resolved = call.sync.resolve(&call.caller, conflict, base, resolution);
-        Ok(resolved.await?)
+        let inputs::ResolveInput { conflict, sent } = inputs::resolve(&model, input)?;
+        Ok(call.sync.resolve(&call.caller, conflict, sent).await?)
     }
     let model = Arc::clone(model);
     let payload = objects(&types.outcomes.resolve, |outcome: &PushOutcome| outcome);

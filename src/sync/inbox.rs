@@ -14,7 +14,7 @@ use tidegate_core::{
     id::{ConflictId, Scope, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     model::Model,
-    push::{CommitRequest, PushOutcome, PushRefusal, Resolution, ResolveRequest},
+    push::{CommitRequest, PushOutcome, PushRefusal, Resolution, ResolutionHash, ResolveRequest},
     value::{Timestamp, document_bytes},
 };
 use tokio::{
@@ -71,6 +71,28 @@ impl InboxRequest {
             first,
             after: after.transpose()?,
         })
+    }
+}
+
+/// A resolution, and the fingerprint of what its client sent.
+#[derive(Debug, Clone)]
+pub struct SentResolution {
+    /// The version that it was made on.
+    pub base: BaseVersion,
+    /// The resolution.
+    pub resolution: Resolution,
+    /// The fingerprint, by which a retry is recognised.
+    pub hash: ResolutionHash,
+}
+
+impl From<(BaseVersion, Resolution)> for SentResolution {
+    /// A resolution whose fields are what was sent.
+    fn from((base, resolution): (BaseVersion, Resolution)) -> Self {
+        Self {
+            hash: ResolutionHash::of(base, &resolution),
+            base,
+            resolution,
+        }
     }
 }
 
@@ -172,9 +194,13 @@ impl SyncService {
         &self,
         caller: &Caller,
         conflict: ConflictId,
-        base: BaseVersion,
-        resolution: Resolution,
+        sent: impl Into<SentResolution>,
     ) -> Result<PushOutcome, SyncError> {
+        let SentResolution {
+            base,
+            resolution,
+            hash,
+        } = sent.into();
         let record = in_time(async { self.store.snapshot().await?.conflict(&conflict).await });
         let key = record.await?.map(|record| match record {
             InboxRecord::Open(open) => open.key.clone(),
@@ -189,6 +215,7 @@ impl SyncService {
             key: key.ok_or(PushRefusal::ConflictNotFound)?,
             base,
             resolution,
+            hash,
         };
         let request = CommitRequest::Resolve(Arc::new(request));
         Ok(self.commits.send(request).await??)

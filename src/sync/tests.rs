@@ -363,7 +363,7 @@ async fn pushes_and_resolutions_wait_in_so_many_bytes_and_no_more() {
     store.begun.notified().await;
     let refused = sync.push(&caller, create("more")).await;
     assert!(matches!(refused, Err(SyncError::Busy)), "{refused:?}");
-    let theirs = || sync.resolve(&bob, conflict.clone(), BaseVersion(2), Resolution::Theirs);
+    let theirs = || sync.resolve(&bob, conflict.clone(), (BaseVersion(2), Resolution::Theirs));
     let refused = theirs().await;
     assert!(matches!(refused, Err(SyncError::Busy)), "{refused:?}");
     store.released.notify_one();

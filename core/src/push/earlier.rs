@@ -1,7 +1,7 @@
 //! The hashes that releases before stored names kept of pushes and resolutions: over decoded changes, with types and
 //! fields by their names in the model. A push or a resolution from before an upgrade may be repeated after it.
 
-use super::{Push, PushHash, Resolution, resolve};
+use super::{Push, PushHash, Resolution, ResolutionHash};
 use crate::{
     change::{Action, BaseVersion, Change},
     model::{DocumentType, Field, Model, Shape},
@@ -28,12 +28,12 @@ pub(super) fn resolution_hash(
     document_type: &DocumentType,
     base: BaseVersion,
     resolution: &Resolution,
-) -> [u8; 32] {
+) -> ResolutionHash {
     let mut earlier = resolution.clone();
     if let Resolution::Edited(_, Ok(fields)) = &mut earlier {
         *fields = document(model, &document_type.fields, fields);
     }
-    resolve::hash(base, &earlier)
+    ResolutionHash::of(base, &earlier)
 }
 
 fn rename(model: &Model, document_type: &DocumentType, change: &mut Change) {

@@ -5,10 +5,9 @@
 use std::{iter, sync::Arc};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{
-    PushRefusal, earlier,
+    PushRefusal, ResolutionHash, earlier,
     overlay::{TransactionOverlay, other_model},
     results::{ChangeResult, PushResult},
 };
@@ -53,13 +52,8 @@ pub struct ResolveRequest {
     pub base: BaseVersion,
     /// How to resolve it.
     pub resolution: Resolution,
-}
-
-/// The fingerprint of a resolution.
-pub(super) fn hash(base: BaseVersion, resolution: &Resolution) -> [u8; 32] {
-    let bytes = serde_json::to_vec(&(base, resolution))
-        .expect("documents hold string keys and finite numbers, which JSON can write");
-    Sha256::digest(&bytes).into()
+    /// The fingerprint of what was sent.
+    pub hash: ResolutionHash,
 }
 
 /// Resolves a conflict. `refusals` are the database's answers to earlier attempts.
@@ -204,21 +198,17 @@ impl ConflictResolver<'_, '_, '_> {
             id: self.request.conflict.clone(),
             key: self.request.key.clone(),
             user: self.request.identity.user.clone(),
-            hash: self.hash(),
+            hash: self.request.hash,
             outcome: change_result.remembered(),
             at: self.now,
         };
         self.overlay.settle(open, settlement);
     }
 
-    fn hash(&self) -> [u8; 32] {
-        hash(self.request.base, &self.request.resolution)
-    }
-
-    /// Whether a stored hash is that of the resolution. Earlier releases knew its fields by other names.
-    fn is_of(&self, stored: [u8; 32], document_type: &DocumentType) -> bool {
+    /// Whether a stored hash is that of the resolution. Earlier releases stored the hash of its decoded fields.
+    fn is_of(&self, stored: ResolutionHash, document_type: &DocumentType) -> bool {
         let (base, resolution) = (self.request.base, &self.request.resolution);
-        stored == self.hash()
+        stored == self.request.hash
             || stored == earlier::resolution_hash(self.model, document_type, base, resolution)
     }
 

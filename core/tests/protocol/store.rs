@@ -23,7 +23,7 @@ use tidegate_core::{
     page::{FeedRange, PageCursor, PageInputs, PageRequest, seqs_above_head},
     push::{
         self, CommitRequest, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
-        ResolveRequest, WebhookDecision,
+        ResolutionHash, ResolveRequest, WebhookDecision,
     },
     transaction::{ForeignState, LoadBytesMax, Loaded, Reads, Writes},
     value::Timestamp,
@@ -341,6 +341,7 @@ impl Store {
             conflict: conflict.clone(),
             key,
             base: BaseVersion(base),
+            hash: ResolutionHash::of(BaseVersion(base), &resolution),
             resolution,
         }))
     }

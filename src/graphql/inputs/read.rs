@@ -24,7 +24,7 @@ pub(in crate::graphql) type Object = IndexMap<Name, Value>;
 /// Reads the argument `input` of `pushChanges`, and fills in the defaults that it leaves out.
 pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<SentPush, ClientError> {
     let mut input = object(input);
-    let hash = sent::hash(&input);
+    let hash = sent::push_hash(&input);
     let changes = match input.swap_remove("changes") {
         Some(Value::List(changes)) => changes,
         _ => Vec::new(),

@@ -11,14 +11,14 @@ use tidegate_core::{
     push::{PushRefusal, Resolution},
 };
 
-use super::{integer, object, present, read_fields, text, with_keys};
+use super::{integer, object, present, read_fields, sent, text, with_keys};
 use crate::{
     graphql::{
         enums::{self, ConflictSide},
         error::{ClientError, Code},
         shape::{argument, nullable, one, required},
     },
-    sync::SyncError,
+    sync::{SentResolution, SyncError},
 };
 
 pub(super) fn register(builder: SchemaBuilder, model: &Model) -> SchemaBuilder {
@@ -66,8 +66,7 @@ fn resolution_input(model: &Model) -> InputObject {
 /// The input of `resolveConflict`.
 pub(in crate::graphql) struct ResolveInput {
     pub(in crate::graphql) conflict: ConflictId,
-    pub(in crate::graphql) base: BaseVersion,
-    pub(in crate::graphql) resolution: Resolution,
+    pub(in crate::graphql) sent: SentResolution,
 }
 
 /// Reads the argument `input` of `resolveConflict`.
@@ -76,6 +75,7 @@ pub(in crate::graphql) fn resolve(
     input: GraphqlValue,
 ) -> Result<ResolveInput, ClientError> {
     let mut input = object(input);
+    let hash = sent::resolution_hash(&input);
     let id = present(&mut input, "conflictId").and_then(text);
     // A text that cannot be an id is the id of no conflict.
     let conflict = id.and_then(|id| ConflictId::new(&id).ok());
@@ -86,15 +86,19 @@ pub(in crate::graphql) fn resolve(
         Some((name, value)) => resolution_of(model, name.as_str(), value),
         None => None,
     };
+    let says_nothing = || {
+        ClientError::new(
+            Code::BadUserInput,
+            "`resolution` says nothing: take a side, write fields, or write `delete: true`.",
+        )
+    };
     Ok(ResolveInput {
         conflict: conflict.ok_or(SyncError::Push(PushRefusal::ConflictNotFound))?,
-        base: BaseVersion(base),
-        resolution: resolution.ok_or_else(|| {
-            ClientError::new(
-                Code::BadUserInput,
-                "`resolution` says nothing: take a side, write fields, or write `delete: true`.",
-            )
-        })?,
+        sent: SentResolution {
+            base: BaseVersion(base),
+            resolution: resolution.ok_or_else(says_nothing)?,
+            hash,
+        },
     })
 }
 

@@ -1,20 +1,29 @@
-//! The fingerprint of a push as it was sent, which identifies its retry (rules.md 4.2): before defaults are filled in, and
-//! by the names that the client used. So a retry is recognised after the model has changed.
+//! The fingerprints of pushes and resolutions as they were sent, which identify their retries (rules.md 4.2, 4.11): before
+//! defaults are filled in, and by the names that the client used. So a retry is recognised after the model has changed.
 //!
-//! A number counts as its digits, in whatever type: a field may have been an `Int` when the push was first sent, and be
+//! A number counts as its digits, in whatever type: a field may have been an `Int` when the request was first sent, and be
 //! a `Float` or an `ID` now.
 
 use async_graphql::{Name, Number, Value, indexmap::IndexMap};
 use sha2::{Digest, Sha256};
-use tidegate_core::push::PushHash;
+use tidegate_core::push::{PushHash, ResolutionHash};
 
 /// The fingerprint of the input of `pushChanges`, over its changes, `atomic` and `policy`.
-pub(super) fn hash(input: &IndexMap<Name, Value>) -> PushHash {
+pub(super) fn push_hash(input: &IndexMap<Name, Value>) -> PushHash {
+    PushHash(hash(input, &["changes", "atomic", "policy"]))
+}
+
+/// The fingerprint of the input of `resolveConflict`, over what becomes of which version.
+pub(super) fn resolution_hash(input: &IndexMap<Name, Value>) -> ResolutionHash {
+    ResolutionHash(hash(input, &["baseVersion", "resolution"]))
+}
+
+fn hash(input: &IndexMap<Name, Value>, parts: &[&str]) -> [u8; 32] {
     let mut sha = Sha256::new();
-    for part in ["changes", "atomic", "policy"] {
-        write(&mut sha, input.get(part).unwrap_or(&Value::Null));
+    for part in parts {
+        write(&mut sha, input.get(*part).unwrap_or(&Value::Null));
     }
-    PushHash(sha.finalize().into())
+    sha.finalize().into()
 }
 
 /// Writes a value so that no two have the same bytes, save numbers and texts of the same digits. The order of an
@@ -72,7 +81,7 @@ mod tests {
 
     fn hash_of(input: Json) -> PushHash {
         match Value::from_json(input).unwrap() {
-            Value::Object(input) => hash(&input),
+            Value::Object(input) => push_hash(&input),
             _ => unreachable!("an input is an object"),
         }
     }

@@ -12,6 +12,7 @@ use tidegate_core::{
     inbox::{
         ClientChange, InboxPosition, InboxRecord, OpenConflict, PendingConflict, ResolvedConflict,
     },
+    push::ResolutionHash,
     value::Document,
 };
 
@@ -136,7 +137,7 @@ fn append_resolved(raw: &mut RawDocumentBuf, settled: &ResolvedConflict) {
     raw.append(cstr!("u"), settled.user.as_str());
     let hash = Binary {
         subtype: BinarySubtype::Generic,
-        bytes: settled.hash.to_vec(),
+        bytes: settled.hash.0.to_vec(),
     };
     raw.append(cstr!("h"), &hash);
     raw.append(cstr!("o"), encode_outcome(&settled.outcome));
@@ -144,7 +145,7 @@ fn append_resolved(raw: &mut RawDocumentBuf, settled: &ResolvedConflict) {
 
 fn decode_resolved(raw: &RawDocument) -> Result<ResolvedConflict, CodecError> {
     let hash = optional(raw, "h", RawBsonRef::as_binary)?;
-    let hash = hash.and_then(|binary| binary.bytes.try_into().ok());
+    let hash = hash.and_then(|binary| binary.bytes.try_into().map(ResolutionHash).ok());
     let outcome = document(raw, "o")?.ok_or(CodecError::Field("o"))?;
     Ok(ResolvedConflict {
         id: ConflictId::new(text(raw, "_id")?)?,
@@ -261,7 +262,7 @@ mod tests {
                 id: ConflictId::new(&id).unwrap(),
                 key,
                 user: UserId::new(&user).unwrap(),
-                hash,
+                hash: ResolutionHash(hash),
                 outcome: RememberedOutcome {
                     status: Status::Applied,
                     version: version.map(Version),

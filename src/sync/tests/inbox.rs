@@ -61,7 +61,7 @@ async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhi
     // A conflict after a full page does not send the page again.
     hold_back(&sync, "5").await;
     let first = page.entries[0].conflict.id.clone();
-    let resolved = sync.resolve(&caller, first, BaseVersion(2), Resolution::Theirs);
+    let resolved = sync.resolve(&caller, first, (BaseVersion(2), Resolution::Theirs));
     resolved.await.unwrap();
     let page = next().await.unwrap();
     assert_eq!((ids(&page), page.has_more), (vec!["2", "3"], true));

@@ -14,7 +14,7 @@ use tidegate_core::{
         ResolvedConflict,
     },
     outcome::Status,
-    push::RememberedOutcome,
+    push::{RememberedOutcome, ResolutionHash},
     transaction::{ExpiryQuery, Loaded, Reads, Writes},
     value::{Document, Value},
 };
@@ -76,7 +76,7 @@ fn settled(name: &str, ms: i64) -> InboxRecord {
         id: id(name),
         key: task("1"),
         user: user("alice"),
-        hash: [3; 32],
+        hash: ResolutionHash([3; 32]),
         outcome: RememberedOutcome {
             status: Status::Applied,
             version: Some(Version(2)),

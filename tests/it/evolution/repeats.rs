@@ -116,3 +116,85 @@ async fn defaults_are_filled_in_wherever_an_input_leaves_a_field_out() {
         assert_eq!(client.data(query, json!({})).await, shown);
     }
 }
+
+/// A resolution whose input has embedded documents with defaults, under a model with other ones, and back.
+#[tokio::test]
+async fn a_resolution_sent_again_across_a_change_of_the_model_is_a_repeat() {
+    let manual = |model: &str| {
+        model.replace(
+            "@scope(by: \"public\")",
+            "@scope(by: \"public\") @conflict(policy: MANUAL)",
+        )
+    };
+    let resolve = "mutation($input: ResolveConflictInput!) { resolveConflict(input: $input) { result { status duplicate version } } }";
+    for place in Place::each().await {
+        let server = place.serve(&manual(BEFORE));
+        let client = server.client("alice");
+        let set = |title: &str| json!({"note": {"update": {"id": "a", "baseVersion": 1, "set": {"title": title}}}});
+        let create = json!({"note": {"create": {"id": "a", "document": {"title": "one"}}}});
+        for (change, status) in [
+            (create, "APPLIED"),
+            (set("two"), "APPLIED"),
+            (set("three"), "CONFLICT"),
+        ] {
+            assert_eq!(
+                outcomes(&push(&client, json!({"changes": [change]})).await),
+                [status]
+            );
+        }
+        let query = "{ conflicts { nodes { id currentVersion } } }";
+        let conflict = client.data(query, json!({})).await["conflicts"]["nodes"][0].take();
+        let fields = json!({"title": "four", "rate": 2, "number": 3, "size": "LARGE", "extra": "e", "due": "soon", "parts": [{"label": "x"}]});
+        let input = |fields: Json| json!({"input": {"conflictId": conflict["id"], "baseVersion": conflict["currentVersion"], "resolution": {"note": fields}}});
+        let refused = client.data(resolve, input(fields.clone())).await;
+        assert_eq!(
+            refused["resolveConflict"]["result"]["status"], "REJECTED",
+            "a due date is none"
+        );
+        let mut fields = fields;
+        fields["due"] = json!("2026-02-28T12:30:00.000Z");
+        let resolved = client.data(resolve, input(fields.clone())).await;
+        let expected = json!({"status": "APPLIED", "duplicate": false, "version": 3});
+        assert_eq!(resolved["resolveConflict"]["result"], expected);
+        server.stop();
+
+        for model in [AFTER, BEFORE] {
+            let server = place.serve(&manual(model));
+            let client = client.at(&server);
+            let again = client.data(resolve, input(fields.clone())).await;
+            let expected = json!({"status": "APPLIED", "duplicate": true, "version": 3});
+            assert_eq!(again["resolveConflict"]["result"], expected);
+            assert_eq!(version(&client).await, json!([{"version": 3}]));
+            // Another resolution of it, and that of another user, find no conflict.
+            let mut other = fields.clone();
+            other["kind"] = json!("plain");
+            assert_eq!(
+                client.code(resolve, input(other)).await,
+                "CONFLICT_NOT_FOUND"
+            );
+            let bob = server.client("bob");
+            assert_eq!(
+                bob.code(resolve, input(fields.clone())).await,
+                "CONFLICT_NOT_FOUND"
+            );
+            server.stop();
+        }
+    }
+}
+
+/// In a rolling deploy the retry may reach the gateway of either model.
+#[tokio::test]
+async fn a_retry_in_a_rolling_deploy_is_a_repeat_at_each_gateway() {
+    let [_, place] = Place::each().await;
+    let before = place.serve(BEFORE);
+    let after = place.serve(AFTER);
+    let client = before.client("alice");
+    let epoch = client.epoch().await;
+    let create = json!({"note": {"create": {"id": "a", "document": {"title": "one", "parts": [{"label": "x"}]}}}});
+    let sent = numbered(1, &epoch, json!([create]));
+    for (server, duplicate) in [(&after, false), (&before, true), (&after, true)] {
+        let results = push(&client.at(server), sent.clone()).await;
+        assert_eq!(outcomes(&results), ["APPLIED"]);
+        assert_eq!(results[0]["duplicate"], duplicate);
+    }
+}
