@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod api_hash;
+mod earlier_names;
 mod enums;
 pub mod error;
 mod execution;
@@ -91,7 +92,9 @@ impl Api {
         let answer_bytes_max = options.limits.answer_bytes;
         let validator =
             RequestValidator::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
-        let validator = validator.without_defaults_of(inputs::filled_when_read(model));
+        let validator = validator
+            .without_defaults_of(inputs::filled_when_read(model))
+            .with_earlier_names_of(model);
         let hash = api_hash::of(&sdl);
         Ok(Self {
             planner: Planner::new(rows),

@@ -148,7 +148,7 @@ pub struct DocumentType {
     pub id_description: Option<String>,
     /// The root field for one document, and the key in change inputs.
     pub singular: String,
-    /// The key that the earlier name has in change inputs, if it is another.
+    /// The same for the earlier name, if it is another.
     pub singular_before: Option<String>,
     /// The root field for many.
     pub plural: String,

@@ -18,6 +18,7 @@ mod variables;
 use std::{collections::HashSet, sync::Arc};
 
 use apollo_compiler::{Schema, ast, executable::OperationType, validation::Valid};
+use tidegate_core::model::Model;
 
 pub(super) use self::cache::BoundedCache;
 pub use self::persisted::QueryHash;
@@ -28,7 +29,7 @@ use self::{
     coerce::Coercer, document::ValidatedDocument, list_arguments::MergeCheck,
     normalise::SelectionBuilder, persisted::PersistedQueries,
 };
-use super::ApiOptions;
+use super::{ApiOptions, earlier_names::EarlierNames};
 use crate::large;
 
 /// What a transport received, unchecked.
@@ -135,6 +136,7 @@ pub(crate) struct RequestValidator {
     persisted: PersistedQueries,
     /// Input objects whose defaults are left out.
     undefaulted: HashSet<String>,
+    earlier_names: EarlierNames,
 }
 
 impl RequestValidator {
@@ -151,6 +153,7 @@ impl RequestValidator {
             documents: BoundedCache::new(limits.cached_documents, limits.cached_bytes),
             persisted: PersistedQueries::new(limits.cached_documents, limits.cached_bytes),
             undefaulted: HashSet::new(),
+            earlier_names: EarlierNames::default(),
             options,
         })
     }
@@ -159,6 +162,14 @@ impl RequestValidator {
     pub(crate) fn without_defaults_of(self, undefaulted: HashSet<String>) -> Self {
         Self {
             undefaulted,
+            ..self
+        }
+    }
+
+    /// Takes the earlier names of the model's types for the present ones.
+    pub(crate) fn with_earlier_names_of(self, model: &Model) -> Self {
+        Self {
+            earlier_names: EarlierNames::new(model, &self.schema),
             ..self
         }
     }
@@ -205,7 +216,13 @@ impl RequestValidator {
         if let Some(known) = self.documents.get(text) {
             return Ok(known);
         }
-        let checked = ValidatedDocument::new(&self.schema, &self.merge_check, text, &self.options)?;
+        let checked = ValidatedDocument::new(
+            &self.schema,
+            &self.merge_check,
+            &self.earlier_names,
+            text,
+            &self.options,
+        )?;
         let checked = Arc::new(checked);
         self.documents
             .insert(text.into(), Arc::clone(&checked), text.len());

@@ -23,7 +23,7 @@ use super::{
     inputs,
     render::Text,
     request::{OperationKind, SelectedField},
-    shape::{deprecation, nullable, required},
+    shape::{deprecation, nullable, renamed, required},
     table::{Node, ObjectType},
     types::{ApiTypes, outcome::AnsweredPush, page::PageAnswer, viewer::ViewerAnswer},
 };
@@ -39,7 +39,7 @@ pub(super) struct RootRow {
     ty: TypeRef,
     description: String,
     arguments: fn() -> Vec<InputValue>,
-    deprecation: Option<&'static str>,
+    deprecation: Option<String>,
     compile: Box<dyn Fn(&SelectedField) -> RootPlan + Send + Sync>,
 }
 
@@ -55,8 +55,16 @@ pub(super) fn rows(model: &Arc<Model>, types: &ApiTypes) -> Vec<RootRow> {
         followed_changes(types),
         followed_conflicts(types),
     ];
-    let documents = model.types.iter();
-    rows.extend(documents.map(|document_type| document(document_type, types)));
+    for document_type in &model.types {
+        let singular = &document_type.singular;
+        let row = document(document_type, types, singular);
+        let retired = deprecation(None, document_type.retired);
+        rows.push(row.deprecated(retired.map(str::to_owned)));
+        if let Some(before) = &document_type.singular_before {
+            let row = document(document_type, types, before);
+            rows.push(row.deprecated(Some(renamed(singular))));
+        }
+    }
     rows
 }
 
@@ -125,7 +133,7 @@ impl RootRow {
         }
     }
 
-    fn deprecated(self, deprecation: Option<&'static str>) -> Self {
+    fn deprecated(self, deprecation: Option<String>) -> Self {
         Self {
             deprecation,
             ..self
@@ -149,7 +157,7 @@ impl RootRow {
                 Ok(Some(FieldValue::owned_any(())))
             })
         });
-        let field = match self.deprecation {
+        let field = match self.deprecation.as_deref() {
             Some(reason) => field.deprecation(Some(reason)),
             None => field,
         };
@@ -277,7 +285,8 @@ fn viewer(types: &ApiTypes) -> RootRow {
     .description("Who you are, and what you may see and change.")
 }
 
-fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
+/// The root field `root` for one document of this type.
+fn document(document_type: &Arc<DocumentType>, types: &ApiTypes, root: &str) -> RootRow {
     async fn resolve(
         call: Call,
         document_type: Arc<DocumentType>,
@@ -296,7 +305,7 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
     let documents = Arc::clone(&types.documents);
     RootRow::resolved(
         OperationKind::Query,
-        &document_type.singular,
+        root,
         nullable(name),
         move |call| resolve(call, Arc::clone(&of_resolve)),
         move |field| {
@@ -308,7 +317,6 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
         },
     )
     .arguments(arguments::document)
-    .deprecated(deprecation(None, document_type.retired))
     .description(format!(
         "One {name}; null if there is none, or none you may see."
     ))

@@ -36,7 +36,7 @@ impl ApiTypes {
             pages: PageTypes::new(&documents),
             outcomes: OutcomeTypes::new(model, &documents),
             inbox: InboxTypes::new(&documents, &page_info),
-            viewer: ViewerTypes::new(&page_info),
+            viewer: ViewerTypes::new(&documents, &page_info),
             documents,
             page_info,
         }

@@ -1,5 +1,6 @@
 //! Types and fields that have other names now, or that clients no longer write, through the real binary on both stores.
 
+mod generations;
 mod renamed;
 mod repeats;
 mod retired;

@@ -284,6 +284,23 @@ impl Client {
         answered.expect("every request is answered within the gateway's limits")
     }
 
+    /// Sends a request of an app that was made for the API with this hash.
+    pub(crate) async fn send_as(&self, api: Option<&str>, request: Value) -> Value {
+        let post = self.http.post(format!("{}/graphql", self.url));
+        let post = post
+            .bearer_auth(&self.token)
+            .header("content-type", "application/json")
+            .body(request.to_string());
+        let post = match api {
+            Some(api) => post.header("tidegate-schema", api),
+            None => post,
+        };
+        let answer = async { post.send().await.unwrap().text().await.unwrap() };
+        let text = tokio::time::timeout(REQUEST_MAX, answer).await;
+        serde_json::from_str(&text.expect("every request is answered within the gateway's limits"))
+            .unwrap()
+    }
+
     /// Sends an operation that must succeed and returns its data.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let mut answer = self.send(query, variables).await;

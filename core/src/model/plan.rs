@@ -115,6 +115,7 @@ fn removal(new: &Model, gone: &DocumentType) -> Difference {
     match types.find(|it| it.collection == gone.collection) {
         Some(by) => Difference::TypeReplaced {
             by: by.name.to_string(),
+            name: gone.name.to_string(),
             stored_as: gone.stored_as.to_string(),
         },
         None => Difference::TypeRemoved {
@@ -135,6 +136,7 @@ fn type_differences(
             old.name != new.name,
             Difference::TypeRenamed {
                 from: old.name.to_string(),
+                is_alias: new.is_called(old.name.as_str()),
             },
         ),
         (
@@ -164,7 +166,7 @@ fn type_differences(
             },
         ),
         (
-            (&old.singular, &old.plural) != (&new.singular, &new.plural),
+            !new.has_key(&old.singular) || old.plural != new.plural,
             Difference::RootFields,
         ),
         (!old.retired && new.retired, Difference::Retired),

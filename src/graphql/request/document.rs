@@ -1,7 +1,7 @@
 //! A document that has passed all checks that need no variables: limits, syntax, validity. `coerce.rs` makes variables
 //! and arguments exact, and `normalise.rs` selections.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use apollo_compiler::{
     ExecutableDocument, Node, Schema, ast,
@@ -18,7 +18,13 @@ use super::{
     list_arguments::MergeCheck,
     literals,
 };
-use crate::{graphql::ApiOptions, limits::Limits};
+use crate::{
+    graphql::{
+        ApiOptions,
+        earlier_names::{EarlierNames, ShownNames},
+    },
+    limits::Limits,
+};
 
 /// More mistakes of one document than this help no reader.
 const REFUSALS_MAX: usize = 20;
@@ -28,6 +34,8 @@ pub(super) struct ValidatedDocument {
     pub(super) positions: LineIndex,
     /// Variables whose value is used at most once, so that it can be moved instead of copied.
     pub(super) mentioned_once: HashSet<Box<str>>,
+    /// What its answers call types, if that is not as in the schema.
+    pub(super) shown_names: Option<Arc<ShownNames>>,
     refused: RefusedOperations,
 }
 
@@ -39,11 +47,12 @@ impl ValidatedDocument {
     pub(super) fn new(
         schema: &Valid<Schema>,
         merge_check: &MergeCheck,
+        earlier_names: &EarlierNames,
         text: &str,
         options: &ApiOptions,
     ) -> Result<Self, Vec<RequestError>> {
         let limits = &options.limits;
-        let tree = parse(text, limits)?;
+        let mut tree = parse(text, limits)?;
         let positions = LineIndex::new(text, &tree.sources);
         check_colons(text, &positions, limits)?;
         let Measure { mentions, refused } =
@@ -53,6 +62,7 @@ impl ValidatedDocument {
             .filter(|(_, mentions)| *mentions == 1)
             .map(|(name, _)| name.into())
             .collect();
+        let shown_names = earlier_names.replace(&mut tree).map(Arc::new);
         let document = tree
             .to_executable(schema)
             .map_err(|invalid| refusals(RequestErrorKind::Validation, &invalid.errors))?
@@ -70,6 +80,7 @@ impl ValidatedDocument {
             document,
             positions,
             mentioned_once,
+            shown_names,
             refused,
         };
         checked.bound_introspection(options.introspection);

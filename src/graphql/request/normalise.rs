@@ -2,6 +2,8 @@
 //! response key merged, arguments constant. Only execution knows an object's type, so if that makes a difference the
 //! fields of each object type are listed.
 
+use std::sync::Arc;
+
 use apollo_compiler::{
     Name, Node, Schema,
     executable::{Field, Operation, Selection as Parsed, SelectionSet},
@@ -19,6 +21,7 @@ use super::{
         SubSelection,
     },
 };
+use crate::graphql::earlier_names::ShownNames;
 
 /// Builds the selection of one operation. The meter has bounded the size and depth of its expanded fragments.
 pub(super) struct SelectionBuilder<'d> {
@@ -86,8 +89,14 @@ impl<'d> SelectionBuilder<'d> {
             name: field.name.clone(),
             position: self.position(field.location()),
             slot: self.arguments(field)?,
+            shown_names: self.shown_names(field),
             below: self.below(field.ty().inner_named_type(), &sets)?,
         })
+    }
+
+    fn shown_names(&self, field: &Field) -> Option<Arc<ShownNames>> {
+        let is_name = field.name == "__typename" || field.ty().inner_named_type() == "SyncType";
+        self.checked.shown_names.clone().filter(|_| is_name)
     }
 
     fn arguments(&mut self, field: &'d Node<Field>) -> Result<Option<ArgumentSlot>, RequestError> {

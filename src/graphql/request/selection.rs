@@ -1,12 +1,16 @@
 //! The selection of an operation, and the exact arguments of its fields: the form in which an operation is answered.
 //! `normalise.rs` has removed fragments, conditions and variables.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use apollo_compiler::Name;
 use async_graphql::{Pos, Value, indexmap::IndexMap};
 
 use super::OperationKind;
+use crate::graphql::earlier_names::ShownNames;
 
 /// The fields at an operation's root. Two selections are equal if they select the same, whatever their arguments and
 /// their places in documents.
@@ -26,7 +30,17 @@ pub(crate) struct SelectedField {
     pub(crate) position: SourcePosition,
     /// The index of its arguments, if its definition has any.
     pub(crate) slot: Option<ArgumentSlot>,
+    /// What it calls types, if it is a name of a type, and not as in the schema.
+    pub(super) shown_names: Option<Arc<ShownNames>>,
     pub(crate) below: SubSelection,
+}
+
+impl SelectedField {
+    /// What the type with this name in the schema is called, where the field is a name of a type.
+    pub(crate) fn shown_name<'n>(&'n self, name: &'n str) -> &'n str {
+        let shown = self.shown_names.as_ref();
+        shown.map_or(name, |shown| shown.of(name))
+    }
 }
 
 /// What is selected below a field.

@@ -1,7 +1,10 @@
 //! The model's own types: documents, embedded types, enums, scalars. Their fields are rows made of the model, and the
 //! selections of documents are compiled here.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_graphql::dynamic::{
     Enum, EnumItem, Field, FieldFuture, Interface, InterfaceField, Object, Scalar, SchemaBuilder,
@@ -92,6 +95,16 @@ const HEAD_FIELDS: [HeadField; 4] = [
     ),
 ];
 
+/// The names of types in answers, by those in stores.
+pub(super) struct TypeNames(BTreeMap<Box<str>, Box<str>>);
+
+impl TypeNames {
+    /// The name of the type that stores call `stored`; the stored name itself if the model lacks the type.
+    pub(super) fn of<'n>(&'n self, stored: &'n str) -> &'n str {
+        self.0.get(stored).map_or(stored, |name| name)
+    }
+}
+
 /// The types of a model's documents.
 pub(in crate::graphql) struct DocumentTypes {
     model: Arc<Model>,
@@ -137,6 +150,16 @@ impl DocumentTypes {
             .register(type_names(model))
             .register(interface())
             .register(states)
+    }
+
+    /// The names of types in `field`, which is one.
+    pub(super) fn names(&self, field: &SelectedField) -> TypeNames {
+        let types = self.model.types.iter();
+        let names = types.map(|document_type| {
+            let shown = field.shown_name(document_type.name.as_str());
+            (document_type.stored_as.as_str().into(), shown.into())
+        });
+        TypeNames(names.collect())
     }
 
     /// The plan for the selection of `field`'s documents, of all types.
@@ -226,7 +249,7 @@ impl DocumentTypes {
         match fields.iter().find(|field| field.is_called(&asked.name)) {
             Some(field) if field.retired => DocumentPart::Retired(self.field(fields, field, asked)),
             Some(field) => DocumentPart::Field(self.field(fields, field, asked)),
-            None => DocumentPart::TypeName(type_name.into()),
+            None => DocumentPart::TypeName(asked.shown_name(type_name).into()),
         }
     }
 

@@ -103,7 +103,7 @@ impl InboxTypes {
 }
 
 fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
-    let (model, of_types) = (documents.model(), documents.model());
+    let (model, of_types) = (documents.model(), Arc::clone(documents));
     let conflict = ObjectType::<SyncConflict>::new(
         "SyncConflict",
         "A change that waits for a person to resolve it; the document stays as it is until then.",
@@ -111,8 +111,12 @@ fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
     .leaf("id", required("ID"), "What `resolveConflict` takes.", |entry, text| {
         text.string(entry.conflict.id.as_str());
     })
-    .leaf("type", required("SyncType"), "The document's type.", move |entry, text| {
-        text.string(of_types.type_name(entry.conflict.key.type_name.as_str()));
+    .field("type", required("SyncType"), "The document's type.", move |field| {
+        let names = of_types.names(field);
+        Arc::new(move |entry, text| {
+            text.string(names.of(entry.conflict.key.type_name.as_str()));
+            Ok(())
+        })
     })
     .leaf("documentId", required("ID"), "The document's id.", |entry, text| {
         text.string(entry.conflict.key.id.as_str());

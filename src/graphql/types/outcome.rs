@@ -145,10 +145,14 @@ fn result(
     error: &Arc<ObjectType<SyncErrorNode>>,
 ) -> ObjectType<SyncResult> {
     let (model, documents) = (Arc::clone(model), Arc::clone(documents));
-    let of_types = Arc::clone(&model);
+    let of_types = Arc::clone(&documents);
     ObjectType::<SyncResult>::new("SyncResult", "What became of one change. It is final.")
-        .leaf("type", required("SyncType"), "The document's type.", move |(_, outcome), text| {
-            text.string(of_types.type_name(outcome.type_name.as_str()));
+        .field("type", required("SyncType"), "The document's type.", move |field| {
+            let names = of_types.names(field);
+            Arc::new(move |(_, outcome), text| {
+                text.string(names.of(outcome.type_name.as_str()));
+                Ok(())
+            })
         })
         .leaf("documentId", required("ID"), "The id as the change named it.", |(_, outcome), text| {
             text.string(&outcome.id);

@@ -125,13 +125,17 @@ fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
 }
 
 fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
-    let (documents, model) = (Arc::clone(documents), documents.model());
+    let (documents, of_types) = (Arc::clone(documents), Arc::clone(documents));
     ObjectType::<SyncChange>::new(
         "SyncChange",
         "What became of one document, as far as you may see. A change whose version is not above your copy's is to be ignored.",
     )
-    .leaf("type", required("SyncType"), "The document's type.", move |change, text| {
-        text.string(model.type_name(change.type_name()));
+    .field("type", required("SyncType"), "The document's type.", move |field| {
+        let names = of_types.names(field);
+        Arc::new(move |change, text| {
+            text.string(names.of(change.type_name()));
+            Ok(())
+        })
     })
     .leaf("documentId", required("ID"), "The document's id.", |change, text| {
         text.string(change.id());

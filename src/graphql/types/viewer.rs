@@ -10,7 +10,10 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use super::connection::{Connection, PageEnd, PageInfo};
+use super::{
+    connection::{Connection, PageEnd, PageInfo},
+    document::DocumentTypes,
+};
 use crate::{
     graphql::{
         enums,
@@ -96,7 +99,10 @@ pub(in crate::graphql) struct ViewerTypes {
 }
 
 impl ViewerTypes {
-    pub(super) fn new(page_info: &Arc<ObjectType<PageInfo>>) -> Self {
+    pub(super) fn new(
+        documents: &Arc<DocumentTypes>,
+        page_info: &Arc<ObjectType<PageInfo>>,
+    ) -> Self {
         let membership = Arc::new(membership());
         let connection = ObjectType::new(
             "SyncMembershipConnection",
@@ -104,7 +110,7 @@ impl ViewerTypes {
         )
         .nodes("SyncMembership", "The memberships.", &membership, page_info);
         let connection = Arc::new(connection);
-        let import = Arc::new(import());
+        let import = Arc::new(import(documents));
         Self {
             viewer: Arc::new(viewer(&connection, &import)),
             declined: Arc::new(declined()),
@@ -208,13 +214,18 @@ fn membership() -> ObjectType<SyncMembership> {
         })
 }
 
-fn import() -> ObjectType<SyncImport> {
+fn import(documents: &Arc<DocumentTypes>) -> ObjectType<SyncImport> {
+    let documents = Arc::clone(documents);
     ObjectType::<SyncImport>::new(
         "SyncImport",
         "How far the import of a type's collection has come.",
     )
-    .leaf("type", required("SyncType"), "The type.", |import, text| {
-        text.string(import.type_name.as_str());
+    .field("type", required("SyncType"), "The type.", move |field| {
+        let names = documents.names(field);
+        Arc::new(move |import, text| {
+            text.string(names.of(import.stored_as.as_str()));
+            Ok(())
+        })
     })
     .leaf("done", required("Int"), "How many documents and entries were compared.", |import, text| {
         text.json(&shown(import.done));

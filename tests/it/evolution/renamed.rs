@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use mongodb::bson::{Document as Bson, doc};
 use serde_json::{Value as Json, json};
+use tempfile::TempDir;
 
 use super::{Place, outcomes, push};
-use crate::harness::{answer, mongod::Deployment, tidegate};
+use crate::harness::{Client, answer, mongod::Deployment, tidegate};
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
@@ -219,6 +220,7 @@ async fn the_earlier_name_of_a_type_names_it_in_arguments_and_inputs() {
                 "{{ changesSince(types: {types}) {{ changes {{ type documentId document {{ __typename }} }} }} }}"
             );
             let page = alice.data(&query, json!({})).await;
+            // An argument alone does not say what the app calls the type.
             let change =
                 json!({"type": "Note", "documentId": "a", "document": {"__typename": "Note"}});
             assert_eq!(page["changesSince"]["changes"], json!([change]), "{types}");
@@ -274,6 +276,7 @@ async fn earlier_names_are_deprecated_in_the_schema_and_absent_from_ready_made_o
         "Memo @deprecated(reason: \"Renamed to `Note`.\")",
         "memo: NoteChange @deprecated(reason: \"Renamed to `note`.\")",
         "memo: NotePatch @deprecated(reason: \"Renamed to `note`.\")",
+        "): Note @deprecated(reason: \"Renamed to `note`.\")",
         "title: String",
         "size: Int! = 1",
     ] {
@@ -360,6 +363,184 @@ async fn a_field_whose_stored_name_changes_is_read_under_either_and_moves_with_a
             let expected = doc! {"_id": "a", "title": "two", "due": null, "words": "T", "part": {"label": "P", "size": 1}};
             let sorted = |found: Bson| found.into_iter().collect::<BTreeMap<_, _>>();
             assert_eq!(sorted(found), sorted(expected));
+        }
+    }
+}
+
+/// The operations of an app that was made for the type `name`, as `tidegate operations` printed them then.
+fn app(directory: &TempDir) -> String {
+    std::fs::write(directory.path().join("model.graphql"), BEFORE).unwrap();
+    answer(directory.path(), &["operations"])
+}
+
+/// Sends one operation of the app.
+async fn ask(client: &Client, app: &str, operation: &str, variables: Json) -> Json {
+    let request = json!({"query": app, "operationName": operation, "variables": variables});
+    let answer = client.send_as(None, request).await;
+    assert_eq!(answer.get("errors"), None, "{operation}: {answer}");
+    answer["data"].clone()
+}
+
+#[tokio::test]
+async fn an_app_made_before_a_type_was_renamed_goes_on_with_all_its_operations() {
+    let directory = TempDir::new().unwrap();
+    let app = app(&directory);
+    for place in Place::each().await {
+        let server = place.serve(MODEL);
+        let (alice, bob) = (server.client("alice"), server.client("bob"));
+        let epoch = alice.epoch().await;
+        let queued = json!({"client": {"id": "phone", "firstMutationId": 1}, "epoch": epoch, "changes": [
+            {"memo": {"create": {"id": "a", "document": {"name": "one"}}}},
+            {"memo": {"update": {"id": "a", "baseVersion": 0, "set": {"name": "two"}, "base": {"name": "one"}}}},
+            {"memo": {"delete": {"id": "none", "baseVersion": 1}}},
+        ]});
+        let pushed = ask(&alice, &app, "PushChanges", json!({"input": queued})).await;
+        let results = pushed["pushChanges"]["results"].as_array().unwrap();
+        let types: Vec<_> = results.iter().map(|result| &result["type"]).collect();
+        assert_eq!(types, ["Memo"; 3]);
+        assert_eq!(results[1]["document"]["__typename"], "Memo");
+        assert_eq!(results[1]["document"]["name"], "two");
+
+        let pulled = ask(&alice, &app, "ChangesSince", json!({"types": ["Memo"]})).await;
+        let change = &pulled["changesSince"]["changes"][0];
+        assert_eq!(change["type"], "Memo");
+        assert_eq!(change["document"]["__typename"], "Memo");
+        assert_eq!(change["document"]["name"], "two");
+        let got = ask(&alice, &app, "GetMemo", json!({"id": "a"})).await;
+        assert_eq!(got["memo"]["__typename"], "Memo");
+        assert_eq!(got["memo"]["name"], "two");
+
+        // A conflict is shown and resolved by the earlier names too.
+        let stale = json!({"changes": [{"memo": {"update": {"id": "a", "baseVersion": 1, "set": {"name": "Bob's"}}}}]});
+        let pushed = ask(&bob, &app, "PushChanges", json!({"input": stale})).await;
+        assert_eq!(pushed["pushChanges"]["results"][0]["status"], "CONFLICT");
+        let conflicts = ask(&bob, &app, "Conflicts", json!({})).await;
+        let conflict = conflicts["conflicts"]["nodes"][0].clone();
+        assert_eq!(conflict["type"], "Memo");
+        assert_eq!(conflict["mine"]["__typename"], "SyncMemoState");
+        assert_eq!(conflict["mine"]["name"], "Bob's");
+        let resolution = json!({"memo": {"name": "both"}});
+        let input =
+            json!({"conflictId": conflict["id"], "baseVersion": 2, "resolution": resolution});
+        let resolved = ask(&bob, &app, "ResolveConflict", json!({"input": input})).await;
+        let result = &resolved["resolveConflict"]["result"];
+        assert_eq!(result["status"], "APPLIED");
+        assert_eq!(result["document"]["__typename"], "Memo");
+        assert_eq!(result["document"]["name"], "both");
+    }
+}
+
+#[tokio::test]
+async fn answers_call_a_type_as_their_operation_does() {
+    let [place, _] = Place::each().await;
+    let server = place.serve(MODEL);
+    let client = server.client("alice");
+    let create = create("a", json!({"title": "one", "parts": [{"label": "x"}]}));
+    push(&client, json!({"changes": [create]})).await;
+    let page = |selected: &str| format!("{{ changesSince {{ changes {{ type {selected} }} }} }}");
+    for (query, path, expected) in [
+        (
+            page("document { __typename ... on Memo { name } }"),
+            "/changesSince/changes/0",
+            json!({"type": "Memo", "document": {"__typename": "Memo", "name": "one"}}),
+        ),
+        (
+            page("document { ... on Memo { name } ... on Note { t: __typename } }"),
+            "/changesSince/changes/0",
+            json!({"type": "Note", "document": {"name": "one", "t": "Note"}}),
+        ),
+        (
+            page("document { ...F }") + " fragment F on Memo { name }",
+            "/changesSince/changes/0",
+            json!({"type": "Memo", "document": {"name": "one"}}),
+        ),
+        (
+            "{ memo(id: \"a\") { __typename name } }".to_owned(),
+            "/memo",
+            json!({"__typename": "Memo", "name": "one"}),
+        ),
+        (
+            "{ ... { memo(id: \"a\") { t: __typename } } }".to_owned(),
+            "/memo",
+            json!({"t": "Memo"}),
+        ),
+        (
+            "{ ...F } fragment F on Query { memo(id: \"a\") { __typename } }".to_owned(),
+            "/memo",
+            json!({"__typename": "Memo"}),
+        ),
+        (
+            "{ memo(id: \"a\") { __typename } note(id: \"a\") { __typename } }".to_owned(),
+            "/memo",
+            json!({"__typename": "Note"}),
+        ),
+        (
+            "{ memo: note(id: \"a\") { __typename parts { __typename } } }".to_owned(),
+            "/memo",
+            json!({"__typename": "Note", "parts": [{"__typename": "Part"}]}),
+        ),
+    ] {
+        let data = client.data(&query, json!({})).await;
+        assert_eq!(data.pointer(path), Some(&expected), "{query}");
+    }
+    // The types of variables are called by either name.
+    let query = "mutation($set: MemoPatch!, $more: [[MemoChange!]]) { pushChanges(input: {changes: [{memo: {update: {id: \"a\", baseVersion: 1, set: $set}}}]}) { results { type status document { __typename } } } }";
+    let code = client.code(query, json!({"set": {}})).await;
+    assert_eq!(code, "GRAPHQL_VALIDATION_FAILED", "a variable is not used");
+    let query = query.replace(", $more: [[MemoChange!]]", "");
+    let data = client.data(&query, json!({"set": {"name": "two"}})).await;
+    let expected = json!({"type": "Memo", "status": "APPLIED", "document": {"__typename": "Memo"}});
+    assert_eq!(data["pushChanges"]["results"][0], expected);
+    // What no type is or was called is as unknown as before.
+    for query in [
+        "{ memos(id: \"a\") { id } }",
+        "{ changesSince { changes { document { ... on Momo { id } } } } }",
+        "mutation { memo(id: \"a\") { id } }",
+    ] {
+        assert_eq!(
+            client.code(query, json!({})).await,
+            "GRAPHQL_VALIDATION_FAILED"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_type_renamed_twice_keeps_its_documents_and_the_name_before() {
+    for place in Place::each().await {
+        let server = place.serve(MODEL);
+        let client = server.client("alice");
+        push(
+            &client,
+            json!({"changes": [create("a", json!({"title": "one"}))]}),
+        )
+        .await;
+        let page = "{ changesSince { checkpoint } }";
+        let checkpoint = client.data(page, json!({})).await["changesSince"]["checkpoint"].take();
+        server.stop();
+        let again = MODEL.replace("type Note", "type Card").replace(
+            "@renamed(from: \"Memo\")",
+            "@renamed(from: \"Note\", stored: \"Memo\")",
+        );
+        let settled = again.replace("from: \"Note\", ", "");
+        for (model, query) in [
+            (&again, "{ note(id: \"a\") { __typename title } }"),
+            (&again, "{ card(id: \"a\") { __typename title } }"),
+            (&settled, "{ card(id: \"a\") { __typename title } }"),
+        ] {
+            let server = place.serve(model);
+            let client = client.at(&server);
+            let data = client.data(query, json!({})).await;
+            let name = if query.contains("note") {
+                "Note"
+            } else {
+                "Card"
+            };
+            let root = name.to_lowercase();
+            assert_eq!(data[root], json!({"__typename": name, "title": "one"}));
+            let page = "query($c: Checkpoint) { changesSince(checkpoint: $c) { reset changes { documentId } } }";
+            let pulled = client.data(page, json!({"c": checkpoint})).await["changesSince"].take();
+            assert_eq!(pulled, json!({"reset": false, "changes": []}));
+            server.stop();
         }
     }
 }

@@ -17,6 +17,13 @@ pub(super) fn renamed_from(directives: &DirectiveList) -> Option<&str> {
     DirectiveArguments::of(directives, "renamed")?.text("from")
 }
 
+/// The name that stores have for a type: its first one, which `@renamed(stored)` gives where `from` is a later one.
+pub(super) fn stored_type_name(object: &ObjectTypeDefinition) -> &str {
+    let renamed = DirectiveArguments::of(&object.directives, "renamed");
+    let earlier = renamed.and_then(|it| it.text("stored").or_else(|| it.text("from")));
+    earlier.unwrap_or(&object.name)
+}
+
 /// Reports earlier names that cannot be, or that belong to something else, and retired members that others need.
 pub(super) fn check(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     check_type_names(sdl, report);
@@ -46,12 +53,13 @@ fn check_type_names(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
             continue;
         };
         names.check(&object.name, renamed, report);
-        if renamed.value("stored").is_some() {
-            report.add(
-                renamed.place("stored"),
-                format!("@renamed(stored: …) means nothing on the type {}", object.name),
-                "remove it: a type keeps its first name in the store, and another collection is named by @collection",
-            );
+        // A type may be called again as the store calls it.
+        let known = [Some(object.name.as_str()), renamed.text("from")];
+        if let Some(stored) = renamed
+            .text("stored")
+            .filter(|it| !known.contains(&Some(it)))
+        {
+            names.check_one(&object.name, "stored", stored, renamed, report);
         }
     }
 }
@@ -97,25 +105,39 @@ impl<'a> EarlierNames<'a> {
             }
             return;
         };
-        let Some((problem, hint)) = self.mistake(name, from) else {
-            return;
-        };
-        report.add(
-            renamed.place("from"),
-            format!("`{name}` cannot be renamed from `{from}`, which {problem}"),
-            hint,
-        );
+        self.check_one(name, "from", from, renamed, report);
+    }
+
+    fn check_one(
+        &mut self,
+        name: &'a Name,
+        argument: &'static str,
+        earlier: &'a str,
+        renamed: DirectiveArguments<'a>,
+        report: &mut DiagnosticReport<'_>,
+    ) {
+        if let Some((problem, hint)) = self.mistake(name, argument, earlier) {
+            report.add(
+                renamed.place(argument),
+                format!("`{name}` cannot be renamed from `{earlier}`, which {problem}"),
+                hint,
+            );
+        }
     }
 
     /// Why the member `name` cannot have been called `from`, and what to do about it.
-    fn mistake(&mut self, name: &str, from: &'a str) -> Option<(String, String)> {
+    fn mistake(&mut self, name: &str, argument: &str, from: &'a str) -> Option<(String, String)> {
         let kind = self.kind;
         if from == name {
             let hint = "write the name that it had before, or remove `from`";
             Some(("is its present name".to_owned(), hint.to_owned()))
         } else if self.present.contains(from) {
+            let unused = match argument {
+                "from" => " once no client uses the earlier name",
+                _ => "",
+            };
             let hint = format!(
-                "a name means one {kind}: rename the other `{from}`, or remove `from` once no client uses the earlier name"
+                "a name means one {kind}: rename the other `{from}`, or remove `{argument}`{unused}"
             );
             Some((format!("is another {kind}"), hint))
         } else if !self.earlier.insert(from) {

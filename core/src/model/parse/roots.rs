@@ -25,7 +25,7 @@ pub(super) struct Roots {
     pub(super) singular: String,
     /// For many.
     pub(super) plural: String,
-    /// The key of the type's earlier name, unless it is the same or one of the API's own.
+    /// The same of the type's earlier name, unless it is the present one or one of the API's own.
     pub(super) singular_before: Option<String>,
     singular_at: Option<SourceSpan>,
     plural_at: Option<SourceSpan>,
@@ -47,8 +47,9 @@ impl Roots {
         let before = renamed
             .and_then(|renamed| renamed.text("from"))
             .map(lower_acronym);
-        let is_free =
-            |before: &String| *before != singular && !RESOLUTION_KEYS.contains(&before.as_str());
+        let belongs_to_api =
+            |name: &str| API_ROOTS.contains(&name) || RESOLUTION_KEYS.contains(&name);
+        let is_free = |before: &String| *before != singular && !belongs_to_api(before);
         let roots = Self {
             singular_before: before.filter(is_free),
             singular,
@@ -137,7 +138,7 @@ pub(super) fn check_clashes<'a>(
         if owner != type_name {
             report.add(
                 roots.renamed_at,
-                format!("the earlier name of {type_name} has the key `{key}` in change inputs, which {owner} has too"),
+                format!("the earlier name of {type_name} has the root field `{key}`, which {owner} has too"),
                 format!("set `singular` in the @collection of {owner}, or remove `from`"),
             );
         }

@@ -81,7 +81,7 @@ pub(super) fn read(
     let renamed_from = evolution::renamed_from(&object.directives);
     let renamed_from = renamed_from.and_then(|from| TypeName::new(from).ok());
     let document_type = DocumentType {
-        stored_as: renamed_from.clone().unwrap_or_else(|| name.clone()),
+        stored_as: TypeName::new(evolution::stored_type_name(object)).ok()?,
         name,
         renamed_from,
         retired: object.directives.has("retired"),

@@ -24,6 +24,8 @@ pub enum Difference {
     TypeReplaced {
         /// The other type.
         by: String,
+        /// The name of the type that is gone.
+        name: String,
         /// The stored name of the type that is gone.
         stored_as: String,
     },
@@ -31,6 +33,8 @@ pub enum Difference {
     TypeRenamed {
         /// The name before.
         from: String,
+        /// Whether it stays in the API.
+        is_alias: bool,
     },
     /// The root fields of the type have other names.
     RootFields,
@@ -225,7 +229,10 @@ impl Difference {
             | Self::ValueRemoved { was_retired: false } => Some(
                 "operations of old apps that name it fail, and block what such an app has queued; keep it with `@retired` until no old app is in use",
             ),
-            Self::FieldRenamed {
+            Self::TypeRenamed {
+                is_alias: false, ..
+            }
+            | Self::FieldRenamed {
                 is_alias: false, ..
             } => Some(
                 "operations of old apps that use the earlier name fail; keep it with `@renamed(from)`",
@@ -251,8 +258,16 @@ impl Difference {
     /// What to do about a refusal.
     pub fn hint(&self) -> String {
         match self {
-            Self::TypeReplaced { by, stored_as } => {
-                format!("write `@renamed(from: \"{stored_as}\")` on {by} if it is the same type, or give it another collection")
+            Self::TypeReplaced {
+                by,
+                name,
+                stored_as,
+            } => {
+                let stored = match name == stored_as {
+                    true => String::new(),
+                    false => format!(", stored: \"{stored_as}\""),
+                };
+                format!("write `@renamed(from: \"{name}\"{stored})` on {by} if it is the same type, or give it another collection")
             }
             Self::TypeRemoved { .. } => {
                 "deploy it once without its `@grants`, and then remove it".to_owned()
@@ -298,7 +313,7 @@ impl fmt::Display for Difference {
             Self::TypeReplaced { by, .. } => {
                 write!(f, "is gone, and {by} has its collection")
             }
-            Self::TypeRenamed { from } | Self::FieldRenamed { from, .. } => {
+            Self::TypeRenamed { from, .. } | Self::FieldRenamed { from, .. } => {
                 write!(f, "was called {from}")
             }
             Self::RootFields => f.write_str("other names of its root fields"),

@@ -363,19 +363,62 @@ fn a_type_under_another_name_is_not_taken_for_a_new_one() {
 
 #[test]
 fn a_type_that_is_renamed_keeps_its_documents() {
-    let renamed = BEFORE.replace("type Member", "type Person @renamed(from: \"Member\")");
-    let renamed = renamed.replace("link: Member", "link: Person");
-    let model = |text: &str| Model::parse("model.graphql", text).unwrap();
-    let plan = ModelPlan::between(&model(BEFORE), &model(&renamed));
-    let rows: Vec<_> = plan.changes.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        rows,
-        [
-            "Person: was called Member",
-            "Person: other names of its root fields"
-        ]
+    let called = |name: &str, renamed: &str| {
+        let text = BEFORE.replace("type Member", &format!("type {name} {renamed}"));
+        let text = text.replace("link: Member", &format!("link: {name}"));
+        Model::parse("model.graphql", &text).unwrap()
+    };
+    let member = || called("Member", "");
+    let person = || called("Person", "@renamed(from: \"Member\")");
+    let user = || called("User", "@renamed(from: \"Person\", stored: \"Member\")");
+    for (old, new, expected) in [
+        (member(), person(), &["Person: was called Member"][..]),
+        (person(), user(), &["User: was called Person"]),
+        (
+            user(),
+            person(),
+            &[
+                "Person: was called User [warned]",
+                "Person: other names of its root fields [warned]",
+            ],
+        ),
+        (
+            person(),
+            called("Person", "@renamed(stored: \"Member\")"),
+            &[],
+        ),
+        (
+            person(),
+            called("Member", "@renamed(from: \"Person\", stored: \"Member\")"),
+            &["Member: was called Person"],
+        ),
+        (
+            member(),
+            called("Person", "@renamed(stored: \"Member\")"),
+            &[
+                "Person: was called Member [warned]",
+                "Person: other names of its root fields [warned]",
+            ],
+        ),
+    ] {
+        let plan = ModelPlan::between(&old, &new);
+        let rows: Vec<_> = plan
+            .changes
+            .iter()
+            .map(|change| {
+                assert_eq!(change.difference.class(), Class::Served);
+                let warned = change.difference.warning().map_or("", |_| " [warned]");
+                format!("{change}{warned}")
+            })
+            .collect();
+        assert_eq!(rows, expected);
+    }
+    let replaced = ModelPlan::between(&person(), &called("Other", ""));
+    let hint = replaced.changes.last().unwrap().difference.hint();
+    assert!(
+        hint.contains("`@renamed(from: \"Person\", stored: \"Member\")` on Other"),
+        "{hint}"
     );
-    assert_eq!(plan.changes[0].difference.class(), Class::Served);
 }
 
 /// The name of an embedded type or an enum is in no document.

@@ -58,11 +58,6 @@ pub(super) fn rows() -> Vec<Row> {
                 key: "todo",
                 ..app("title", b.clone(), APPLIED)
             },
-            becomes: served(|| After {
-                beside: shown(b.clone(), APPLIED),
-                rolled_back: rolled_back(b.clone()),
-                ..after(error(UNKNOWN), b.clone(), b.clone())
-            }),
             ..plain("a type is renamed, with `@renamed(from)`", TODOS)
         },
         Row {
