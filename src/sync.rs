@@ -19,6 +19,7 @@ mod pull;
 mod push;
 mod settled;
 mod survey;
+mod unknown_apis;
 mod webhooks;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};

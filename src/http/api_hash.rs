@@ -19,12 +19,17 @@ pub(super) const UNREADABLE: &str = "`Tidegate-Schema` must be the API hash that
 /// The hash in the headers of a request.
 ///
 /// # Errors
-/// `BAD_REQUEST` if it is no hash. Without an error the mistake would show only when the model changes.
+/// `BAD_REQUEST` if it is no hash, or there are several. Without an error the mistake would show only when the model
+/// changes.
 pub(super) fn of_headers(headers: &HeaderMap) -> Result<Option<ApiHash>, ClientError> {
     let read = |value: &HeaderValue| value.to_str().ok()?.parse().ok();
-    let hash = headers.get(HEADER).map(|value| read(value).ok_or(()));
-    hash.transpose()
-        .map_err(|()| ClientError::new(Code::BadRequest, UNREADABLE))
+    let mut values = headers.get_all(HEADER).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Some(None),
+        (Some(value), None) => read(value).map(Some),
+        (Some(_), Some(_)) => None,
+    }
+    .ok_or_else(|| ClientError::new(Code::BadRequest, UNREADABLE))
 }
 
 /// The hash in a payload, beside the token or under `headers`.

@@ -7,14 +7,20 @@ use std::time::Duration;
 use tidegate_core::id::ApiHash;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{SyncError, SyncService, in_time};
+use super::{SyncError, SyncService, in_time, unknown_apis::UnknownApis};
 
 /// An API that is not known is looked for again after this time at the earliest.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What was read last.
 #[derive(Default)]
-pub(super) struct ApiHistory(Mutex<Option<KnownApis>>);
+pub(super) struct ApiHistory(Mutex<ApiHistoryState>);
+
+#[derive(Default)]
+struct ApiHistoryState {
+    /// What was read last.
+    known: Option<KnownApis>,
+    unknown: UnknownApis,
+}
 
 struct KnownApis {
     /// The oldest first.
@@ -30,7 +36,8 @@ impl SyncService {
     /// # Errors
     /// The error of a store's failure, or [`SyncError::Busy`].
     pub async fn is_replaced(&self, app: ApiHash, own: ApiHash) -> Result<Option<bool>, SyncError> {
-        let mut known = self.apis.0.lock().await;
+        let mut history = self.apis.0.lock().await;
+        let ApiHistoryState { known, unknown } = &mut *history;
         let is_due = known.as_ref().is_none_or(|known| {
             let is_missing = [app, own].iter().any(|api| !known.hashes.contains(api));
             is_missing && known.read_at.elapsed() >= READ_AGAIN_AFTER
@@ -48,6 +55,13 @@ impl SyncService {
         let known = known.unwrap_or_default();
         // An API may be that of several models. The last one counts: its apps need not be updated.
         let place = |api| known.iter().rposition(|known| *known == api);
-        Ok(place(own).map(|own| place(app).is_some_and(|app| app < own)))
+        let (app_place, own_place) = (place(app), place(own));
+        if app_place.is_none()
+            && own_place.is_some()
+            && let Some(line) = unknown.add(app, self.now(), Instant::now())
+        {
+            line.log();
+        }
+        Ok(own_place.map(|own| app_place.is_some_and(|app| app < own)))
     }
 }

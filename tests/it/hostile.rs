@@ -1,9 +1,12 @@
 //! Hostile clients: each test is one attack that a gateway must withstand, with the bound that it must keep.
 //!
 //! An attack's cost is measured in counts and bytes, never by the clock. The next attack is one more test or one more
-//! line of a table: of a member with a token in [`members`], [`documents`] and [`scopes`], of a peer without one in
-//! [`strangers`].
+//! line of a table: of a member with a token in [`members`], [`documents`], [`scopes`], [`checkpoints`], [`models`] and
+//! [`apps`], of a peer without one in [`strangers`].
 
+#[cfg(target_os = "linux")]
+mod apps;
+mod checkpoints;
 mod documents;
 #[cfg(target_os = "linux")]
 mod flood;
@@ -11,6 +14,7 @@ mod json;
 #[cfg(target_os = "linux")]
 mod members;
 mod memberships;
+mod models;
 mod scopes;
 #[cfg(target_os = "linux")]
 mod strangers;

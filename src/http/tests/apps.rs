@@ -92,6 +92,8 @@ async fn what_is_no_hash_of_an_api_is_refused() {
         &HASH[1..],
         &HASH.to_uppercase(),
         &format!("{HASH}, {HASH}"),
+        &format!("{}\t{}", &HASH[..16], &HASH[16..]),
+        &"f".repeat(64),
     ] {
         let header = ("tidegate-schema", wrong);
         let reply = server
@@ -109,6 +111,14 @@ async fn what_is_no_hash_of_an_api_is_refused() {
             .say(json!({"type": "connection_init", "payload": payload}))
             .await;
         assert_eq!(socket.close_code().await, 4400, "{wrong:?}");
+    }
+    let long = "f".repeat(16 << 10);
+    let twice = [("tidegate-schema", HASH); 2];
+    for headers in [&twice[..], &[("tidegate-schema", &long)]] {
+        let reply = server
+            .post(headers, r#"{"query": "{ viewer { id } }"}"#)
+            .await;
+        assert_eq!(reply.outcome(), "400 BAD_REQUEST");
     }
 }
 

@@ -303,6 +303,18 @@ mod tests {
                 api_hash::UNREADABLE,
             ),
             (
+                r#"{"type":"connection_init","payload":{"Tidegate-Schema":["0f8fad5bd9cb469fa16570867728950e"]}}"#,
+                api_hash::UNREADABLE,
+            ),
+            (
+                r#"{"type":"connection_init","payload":{"Tidegate-Schema":{"hash":"0f8fad5bd9cb469fa16570867728950e"}}}"#,
+                api_hash::UNREADABLE,
+            ),
+            (
+                r#"{"type":"connection_init","payload":{"Tidegate-Schema":"0f8fad5bd9cb469fa16570867728950e\u0000"}}"#,
+                api_hash::UNREADABLE,
+            ),
+            (
                 r#"{"type":"complete"}"#,
                 "`id` must be a string of 1 to 256 bytes.",
             ),
