@@ -59,20 +59,24 @@ impl PageInputs<'_> {
     }
 }
 
-/// The granted scopes in which the checkpoint is above the head: either the snapshot is late, or the store has another
-/// history. A linearizable read decides (rules.md 2.4).
+/// The granted scopes in which the checkpoint is above the head, and its highest seq there: either the snapshot is late, or
+/// the store has another history. A linearizable read decides (rules.md 2.4). One scope of another history is enough.
 pub fn seqs_above_head(
     checkpoint: &Checkpoint,
     known: &KnownTypes,
     grants: &Grants,
     scopes: &HashMap<Scope, ScopeState>,
-) -> BTreeSet<Scope> {
+) -> BTreeMap<Scope, Seq> {
     let head = |scope: &Scope| scopes.get(scope).copied().unwrap_or_default().head;
+    let mut above = BTreeMap::new();
     let read = checkpoint.tracks.iter().filter(|track| known.read(track));
-    read.flat_map(|track| &track.positions)
-        .filter(|(scope, position)| grants.can_read(scope) && position.seq > head(scope))
-        .map(|(scope, _)| scope.clone())
-        .collect()
+    for (scope, Position { seq, .. }) in read.flat_map(|track| &track.positions) {
+        if grants.can_read(scope) && *seq > head(scope) {
+            let highest = above.entry(scope.clone()).or_insert(*seq);
+            *highest = (*highest).max(*seq);
+        }
+    }
+    above
 }
 
 /// The granted scopes that a track lacks.

@@ -85,7 +85,7 @@ fn resume(model: &Model, models: &ModelState, checkpoint: Checkpoint) {
         epoch: &epoch,
         grants: &grants,
         scopes: &scopes,
-        confirmed: &confirmed.into_iter().map(|s| (s, Seq(9))).collect(),
+        confirmed: &confirmed.into_keys().map(|s| (s, Seq(9))).collect(),
         known: &known,
         standing: Standing {
             generation: Generation(1),

@@ -40,6 +40,9 @@ pub(crate) trait ReadLayer: Send + Sync + 'static {
         Ok(scan)
     }
 
+    /// The head of a scope is read by a linearizable read.
+    fn confirmed(&self) {}
+
     /// Documents were read by their keys.
     fn found(&self, entries: Entries) -> Result<Entries, StoreError> {
         Ok(entries)
@@ -70,6 +73,7 @@ impl<L: ReadLayer> Store for LayeredStore<L> {
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        self.layer.confirmed();
         self.inner.confirmed_head(scope).await
     }
 

@@ -317,9 +317,14 @@ impl SyncService {
         };
         let mut confirmed = HashMap::new();
         if let Some(checkpoint) = &checkpoint {
-            for scope in page::seqs_above_head(checkpoint, &reader.known, &grants, &scopes) {
+            let above = page::seqs_above_head(checkpoint, &reader.known, &grants, &scopes);
+            for (scope, seq) in above {
                 let head = self.store.confirmed_head(&scope).await?;
                 confirmed.insert(scope, head);
+                // The page is a reset then. Anybody can write a token of format 1 that is above all heads.
+                if head < seq {
+                    break;
+                }
             }
         }
         let epoch = snapshot.epoch().clone();

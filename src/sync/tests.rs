@@ -2,6 +2,7 @@
 
 mod counted;
 mod following;
+mod forged;
 mod inbox;
 mod members;
 mod skipped;

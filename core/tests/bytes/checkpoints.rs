@@ -277,6 +277,20 @@ fn a_checkpoint_of_ten_thousand_scopes_has_at_most_80_kilobytes() {
     }
 }
 
+#[test]
+fn what_was_passed_in_each_of_ten_thousand_scopes_has_at_most_160_kilobytes_more() {
+    let mut checkpoint = of_scopes(10_000, 1);
+    let positions = &checkpoint.tracks[0].positions;
+    let skipped = positions.iter().map(|(scope, position)| {
+        let led = Some((position.seq, Term(9)));
+        let old = Some(position.seq);
+        (scope.clone(), Skipped { old, led })
+    });
+    checkpoint.skipped = skipped.collect();
+    let token = checkpoint.seal(&KEY, &alice());
+    assert!(token.len() <= 80_000 + 160_000, "{}", token.len());
+}
+
 /// A gateway that does not know a type leaves its track behind. Where the tracks stand together it costs a byte.
 #[test]
 fn types_that_stay_behind_in_a_few_scopes_cost_little() {

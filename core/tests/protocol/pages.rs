@@ -135,7 +135,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
     )]);
     assert_eq!(
         seqs_above_head(&checkpoint, &gateway.known, &grants, &late),
-        [scope.clone()].into()
+        [(scope.clone(), Seq(2))].into()
     );
     for (confirmed, reset) in [(Seq(2), false), (Seq(1), true)] {
         let confirmed = HashMap::from([(scope.clone(), confirmed)]);

@@ -475,7 +475,7 @@ impl Store {
             .as_ref()
             .map(|c| seqs_above_head(c, &gateway.known, &grants, &self.state.scopes));
         let confirm = |scope: Scope| (scope.clone(), self.scope(scope.as_str()).head);
-        let confirmed = above.unwrap_or_default().into_iter().map(confirm).collect();
+        let confirmed = above.unwrap_or_default().into_keys().map(confirm).collect();
         let view = PageInputs {
             epoch: &self.state.epoch,
             grants: &grants,

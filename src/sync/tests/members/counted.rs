@@ -18,6 +18,8 @@ pub(in crate::sync::tests) struct Counts {
     /// Scopes whose states were read.
     pub(in crate::sync::tests) scopes: AtomicUsize,
     pub(in crate::sync::tests) scans: AtomicUsize,
+    /// Linearizable reads of heads.
+    pub(in crate::sync::tests) confirmed: AtomicUsize,
     /// The bytes of the documents that each read of entries found.
     pub(in crate::sync::tests) entry_bytes: Mutex<Vec<usize>>,
 }
@@ -38,6 +40,10 @@ impl ReadLayer for Counts {
     fn scanned(&self, scan: Scan) -> Result<Scan, StoreError> {
         self.scans.fetch_add(1, Ordering::SeqCst);
         Ok(scan)
+    }
+
+    fn confirmed(&self) {
+        self.confirmed.fetch_add(1, Ordering::SeqCst);
     }
 
     fn found(&self, entries: Entries) -> Result<Entries, StoreError> {
