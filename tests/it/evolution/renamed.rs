@@ -291,6 +291,10 @@ async fn earlier_names_are_deprecated_in_the_schema_and_absent_from_ready_made_o
         assert!(!has, "{earlier}: {operations}");
     }
     assert!(operations.contains("title\n"), "{operations}");
+    let module = answer(place.directory.path(), &["operations", "--typescript"]);
+    let mut words = module.split(|letter: char| !letter.is_alphanumeric());
+    let earlier = ["Memo", "memo", "colour", "pieces"];
+    assert_eq!(words.find(|word| earlier.contains(word)), None, "{module}");
     assert!(
         tidegate(place.directory.path(), &["check"])
             .status

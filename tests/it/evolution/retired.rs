@@ -524,4 +524,9 @@ async fn retired_members_are_deprecated_in_the_schema_and_absent_from_ready_made
         assert!(!has, "{retired}: {operations}");
     }
     assert!(operations.contains("... on Note {"), "{operations}");
+    let module = answer(directory, &["operations", "--typescript"]);
+    let mut words = module.split(|letter: char| !letter.is_alphanumeric());
+    let retired = ["extra", "rank", "count", "size", "linkId", "Memo", "RED"];
+    assert_eq!(words.find(|word| retired.contains(word)), None, "{module}");
+    assert!(module.contains("export interface Note "), "{module}");
 }
