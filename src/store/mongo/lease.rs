@@ -55,8 +55,15 @@ impl MongoContext {
         let state = self.state();
         let take = state
             .find_one_and_update(filter, vec![doc! { "$set": renewed }])
-            .return_document(ReturnDocument::After);
-        let Some(lease) = self.in_time(take).await? else {
+            .return_document(ReturnDocument::After)
+            // Without an end on the server it may take the lease later, for nobody.
+            .max_time(self.call_max);
+        let taken = self.in_time(take).await;
+        if taken.as_ref().is_err_and(MongoError::is_out_of_time) {
+            // A gateway that was killed in a stamp may hold the document's lock.
+            self.met_lock().await;
+        }
+        let Some(lease) = taken? else {
             return Ok(None);
         };
         let fence = Fence(lease.get_i64("fence").map_err(unreadable)?);

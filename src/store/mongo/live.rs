@@ -40,7 +40,7 @@ const FORGOTTEN_AFTER_S: i32 = 300;
 /// Records of the dead are removed with every twelfth beat, which is once a minute.
 const BEATS_BETWEEN_REMOVALS: u32 = 12;
 
-/// The least time between two looks for dead gateways, however many commits meet locks.
+/// The least time between two looks for dead gateways, however many transactions meet locks.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most dead gateways that one look considers, the last to die first.
@@ -74,7 +74,7 @@ impl GatewayRecords {
         self.id.trim_start_matches(LIVE)
     }
 
-    /// Whether a commit that has met a lock may look for dead gateways now.
+    /// Whether a gateway that has met a lock may look for dead gateways now.
     fn may_check(&self) -> bool {
         let mut looked_at = self.checked_at.lock();
         let now = Instant::now();
@@ -178,8 +178,8 @@ impl MongoContext {
         Ok(found.iter().flat_map(sessions_in).cloned().collect())
     }
 
-    /// A commit that has met a lock calls this. Ends the sessions of dead gateways, if it is time to look for them. A
-    /// failure here does not end the commit.
+    /// What has met a lock calls this. Ends the sessions of dead gateways, if it is time to look for them. A failure
+    /// here does not end the caller.
     pub(super) async fn met_lock(&self) {
         if !self.live.may_check() {
             return;

@@ -24,6 +24,7 @@ use super::{
     commit::transaction_options,
     error::{MongoError, RetryAction},
     lease,
+    live::is_lock,
     names::{IMPORT, LEASE, MODEL, MODEL_TYPES, MODELS, MODELS_END, model_id},
     progress,
     reader::{SessionReader, text, unreadable},
@@ -97,6 +98,9 @@ impl MongoContext {
                 failure.remedy() != RetryAction::GiveUp || failure.is_duplicate_insert();
             if !may_repeat || Instant::now() >= deadline {
                 return Err(failure);
+            }
+            if is_lock(&failure) {
+                self.met_lock().await;
             }
             sleep(self.backoff(attempt)).await;
         }

@@ -1,7 +1,7 @@
 //! A gateway that is killed or stopped between the writes of a transaction and its commit: another gateway continues
 //! the scope, nothing is doubled, and sessions of living gateways and others are left alone.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use mongodb::{
     Client as MongoClient, ClientSession,
@@ -140,6 +140,58 @@ fn signal(server: &Server, name: &str) {
         .args([&format!("-{name}"), &pid])
         .status();
     assert!(sent.unwrap().success());
+}
+
+/// A database whose importer was killed in the middle of a stamp. MongoDB ends its transaction after an hour, so the
+/// lease stays locked, which no push meets.
+async fn killed_in_a_stamp() -> (Deployment, String) {
+    let set = Deployment::replica_set(1).await;
+    let (client, name) = (set.client().await, fresh_database());
+    let hour = doc! {"setParameter": 1, "transactionLifetimeLimitSeconds": 3_600};
+    client.database("admin").run_command(hour).await.unwrap();
+    let proxy = Proxy::to(&set, 0).await;
+    let directory = configured_on(&proxy.url(&name));
+    let importer = Server::serve(&directory);
+    let tasks = client.database(&name).collection("tasks");
+    let task = |id: &str| doc! {"_id": id, "audience": "team:demo", "title": "Of a service"};
+    tasks.insert_one(task("before")).await.unwrap();
+    until_imported(&importer, "before").await;
+    proxy.hold_commits();
+    tasks.insert_one(task("during")).await.unwrap();
+    proxy.holds_commit().await;
+    importer.kill();
+    (set, name)
+}
+
+async fn until_imported(server: &Server, id: &str) {
+    let alice = server.client("alice");
+    until("import", async || {
+        alice.task(id).await.is_object().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_import_of_a_gateway_that_is_killed_in_a_stamp_goes_on() {
+    let (set, name) = killed_in_a_stamp().await;
+    let directory = configured_on(&set.url(&name));
+    let next = Server::serve(&directory);
+    until_imported(&next, "during").await;
+    next.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_model_takes_the_lead_of_a_gateway_that_is_killed_in_a_stamp() {
+    let (set, name) = killed_in_a_stamp().await;
+    let directory = configured_on(&set.url(&name));
+    let model = directory.path().join("model.graphql");
+    let text = fs::read_to_string(&model).unwrap();
+    let with_room = text.replace("  projectId: ID\n", "  projectId: ID\n  room: String\n");
+    assert_ne!(with_room, text);
+    fs::write(&model, with_room).unwrap();
+    let next = Server::serve(&directory);
+    until_imported(&next, "during").await;
+    next.stop();
 }
 
 /// A transaction of another program that holds a lock of its own.
