@@ -102,7 +102,8 @@ impl Gateway {
         let retention = parts.store.tombstone_retention;
         tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
-        let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), generation);
+        let clock = system_clock();
+        let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), clock, generation);
         let watch = watch.accepting(parts.accepted);
         let sync = SyncService::start(model, store, system_clock(), limits, webhooks);
         watch.wake_subscribers_of(&sync);

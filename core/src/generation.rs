@@ -58,6 +58,9 @@ pub struct ModelState {
     /// Types whose scope or grants have another rule, and whose documents are not all moved yet. A document that is
     /// still in another scope than its fields make is not shown.
     pub moving: BTreeSet<TypeName>,
+    /// Those of them of which something has to be stamped before a gateway of the lead serves: memberships by another
+    /// rule, or documents that an operator lets be withheld.
+    pub unstamped: BTreeSet<TypeName>,
 }
 
 /// How documents of a type are stored, and who sees them. Gateways whose shapes of a type disagree must not both write it.
@@ -197,16 +200,19 @@ impl ModelState {
         let mut state = self.clone();
         (state.lead, state.term) = (generation, Term(self.term.0 + 1));
         state.adopt(model);
-        let moves = |name: &TypeName| {
-            let shapes = (self.shapes.get(name), state.shapes.get(name));
-            let (Some(last), Some(next)) = shapes else {
-                return false;
+        // What moves of a type that the model lacks goes on when a model has it again.
+        for of in &model.types {
+            let Some(last) = self.shapes.get(&of.stored_as) else {
+                continue;
             };
-            (&last.scope, &last.grants) != (&next.scope, &next.grants)
-        };
-        let types = model.types.iter().map(|of| &of.stored_as);
-        let moving = types.filter(|name| moves(name) || self.moving.contains(*name));
-        state.moving = moving.cloned().collect();
+            let next = TypeShape::of(model, of);
+            if (&last.scope, &last.grants) != (&next.scope, &next.grants) {
+                state.moving.insert(of.stored_as.clone());
+            }
+            if last.grants != next.grants {
+                state.unstamped.insert(of.stored_as.clone());
+            }
+        }
         let reads_alike = |of: &DocumentType| {
             if is_active(Mutant::LeadUnscanned) {
                 return true;
@@ -317,6 +323,14 @@ pub struct LeadChange {
     pub scans: BTreeSet<TypeName>,
 }
 
+impl LeadChange {
+    /// Documents of these types do not fit, and an operator lets them be withheld. That is stamped before gateways serve.
+    pub fn withhold(&mut self, types: BTreeSet<TypeName>) {
+        self.state.moving.extend(types.iter().cloned());
+        self.state.unstamped.extend(types);
+    }
+}
+
 impl ModelRecord {
     /// The record of a store that a gateway of an earlier version has served with the model of this text. A text that is
     /// no model leads nobody.
@@ -376,6 +390,14 @@ impl ModelRecord {
         }
     }
 
+    /// Of these types all is stamped that gateways wait for, if the lead is still that of this term.
+    pub fn stamped(&mut self, term: Term, types: &BTreeSet<TypeName>) {
+        if self.state.term == term {
+            let unstamped = &mut Arc::make_mut(&mut self.state).unstamped;
+            unstamped.retain(|name| !types.contains(name));
+        }
+    }
+
     /// Puts another lead in force, if its term follows the present one. Returns whether it is in force.
     pub fn take_lead(&mut self, change: &LeadChange) -> bool {
         if change.state.term.0 == self.state.term.0 + 1 {
@@ -429,6 +451,56 @@ type Place {{ {place} place: Place }}
         );
         let model = Model::parse("model.graphql", &text).unwrap();
         TypeShape::of(&model, &model.types[0])
+    }
+
+    #[test]
+    fn what_a_change_of_a_rule_leaves_to_do_stays_until_it_is_done_whichever_model_leads() {
+        let model = |types: &str| {
+            let text = format!("extend schema @grant(scope: \"all\", access: WRITE)\n{types}");
+            Model::parse("model.graphql", &text).unwrap()
+        };
+        let named = |names: &[&str]| -> BTreeSet<TypeName> {
+            names
+                .iter()
+                .map(|name| TypeName::new(name).unwrap())
+                .collect()
+        };
+        let types = |scope: &str, access: &str| {
+            model(&format!(
+                r#"
+type Task @collection(name: "tasks") @scope(by: "{scope}") {{ id: ID! list: String! user: String! }}
+type Seat @collection(name: "seats") @scope(by: "all") @grants(scope: "list:{{list}}", to: "{{user}}", access: "{access}") {{ id: ID! list: String! user: String! }}
+"#
+            ))
+        };
+        let (first, second) = (types("list:{list}", "READ"), types("user:{user}", "WRITE"));
+        let one = ModelState::default().led_by(Generation(1), &first, None);
+        assert_eq!((one.state.moving.len(), one.state.unstamped.len()), (0, 0));
+        let two = one.state.led_by(Generation(2), &second, Some(&first));
+        assert_eq!(two.state.moving, named(&["Seat", "Task"]));
+        assert_eq!(two.state.unstamped, named(&["Seat"]), "a move may wait");
+        let without = model(
+            "type Note @collection(name: \"notes\") @scope(by: \"all\") { id: ID! text: String }",
+        );
+        let three = two.state.led_by(Generation(3), &without, Some(&second));
+        let back = three.state.led_by(Generation(2), &second, Some(&without));
+        assert_eq!(
+            back.state.moving, two.state.moving,
+            "nothing of it was done"
+        );
+        assert_eq!(back.state.unstamped, two.state.unstamped);
+        let mut record = ModelRecord {
+            state: Arc::new(back.state),
+            ..ModelRecord::default()
+        };
+        record.stamped(Term(3), &named(&["Seat"]));
+        assert_eq!(
+            record.state.unstamped,
+            named(&["Seat"]),
+            "another term has begun"
+        );
+        record.stamped(Term(4), &named(&["Seat"]));
+        assert_eq!(record.state.unstamped, named(&[]));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::{borrow::Cow, collections::BTreeMap, slice};
 use crate::{
     decide::prune_writers,
     entry::{Entry, Membership, Writer},
+    generation::Term,
     grant,
-    id::{DocumentKey, Scope, Version},
+    id::{DocumentKey, MutationId, Scope, Version},
     membership,
     model::{DocumentType, FillError, Model},
     push::is_in_its_scope,
@@ -134,6 +135,23 @@ pub(crate) fn fitted(model: &Model, entry: &Entry) -> Option<Entry> {
     Some(fitted)
 }
 
+/// Marks a version that shows readers of the model nothing: nobody's, with the term in place of a mutation id.
+pub(crate) fn mark_withheld_in(term: Term, entry: &mut Entry) {
+    if let Some(writer) = entry.writers.get_mut(&entry.version) {
+        writer.mutation = Some(mark_of(term));
+    }
+}
+
+/// Whether clients have had such a version in this term.
+pub(crate) fn is_withheld_in(term: Term, entry: &Entry) -> bool {
+    let last = entry.writers.get(&entry.version);
+    last.is_some_and(|last| last.user.is_none() && last.mutation == Some(mark_of(term)))
+}
+
+fn mark_of(Term(term): Term) -> MutationId {
+    MutationId(i32::try_from(term).unwrap_or(i32::MAX))
+}
+
 /// The fields that fit the model, each by itself.
 fn fitting_fields(model: &Model, document_type: &DocumentType, body: &Document) -> Document {
     let mut fitting = Document::new();
@@ -219,7 +237,9 @@ impl ForeignWrite<'_> {
         let Some(body) = entry.body.as_ref() else {
             return ImportResult::default();
         };
+        let fits = || fit(self.model, &document_type.fields, body).is_ok();
         let membership = grant::membership_of(document_type, &self.key.id, body);
+        let membership = membership.filter(|_| fits());
         let is_in_place = is_in_its_scope(document_type, entry, body)
             && membership::open_the_same(membership.as_ref(), entry.membership.as_ref());
         if is_in_place {

@@ -11,12 +11,12 @@ use crate::{
     change::Change,
     decide::{DOCUMENT_BYTES_MAX, field_version},
     entry::Entry,
-    grant::Grants,
+    grant::{self, Grants},
     id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId, Version},
     model::Model,
     mutant::{Mutant, is_active},
     push::{RememberedOutcome, ResolutionHash},
-    value::{Document, Timestamp, document_bytes},
+    value::{Document, Timestamp, document_bytes, fit::fit},
 };
 
 /// The most pending conflicts of one document and user. All users together have no bound, because one user could use it
@@ -67,11 +67,33 @@ pub struct OpenConflict {
 }
 
 impl OpenConflict {
-    /// Whether a user with these grants may resolve it, and so see it. If the model lacks its type or has retired it, no user may.
+    /// Whether a user with these grants may resolve it, and so see it. If the model lacks its type or has retired it, no
+    /// user may.
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
         model.is_in_use(&self.key.type_name)
             && grants.can_write(&self.scope)
             && self.shown_in.iter().all(|scope| grants.can_read(scope))
+            && self.shows_only_readable(model, grants)
+    }
+
+    /// Whether the user may read the document that the change met, and that document with the change, where the model puts
+    /// them. It may be a later model than the one under which the conflict was opened.
+    fn shows_only_readable(&self, model: &Model, grants: &Grants) -> bool {
+        let Some(document_type) = model.stored_type(&self.key.type_name) else {
+            return false;
+        };
+        let scope_of = |document: &Document| {
+            let fitted = fit(model, &document_type.fields, document);
+            let fitted = fitted.ok().flatten();
+            let document = fitted.as_ref().unwrap_or(document);
+            grant::scope_of(document_type, &self.key.id, document).ok()
+        };
+        let theirs = self.theirs.as_ref();
+        let mut wanted = theirs.cloned().unwrap_or_default();
+        wanted.extend(self.pending.mine.document().cloned().unwrap_or_default());
+        let readable = |scope: Scope| grants.can_read(&scope);
+        theirs.is_none_or(|theirs| scope_of(theirs).is_some_and(readable))
+            && scope_of(&wanted).is_none_or(readable)
     }
 
     /// The part of the inbox to which it counts.

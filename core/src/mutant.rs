@@ -124,7 +124,8 @@ pub enum Mutant {
     OtherShapes,
     /// 9.7: a write drops what its model does not name.
     OthersDropped,
-    /// 9.10: a document that is still in another scope than its fields make is shown.
+    /// 9.10, 9.11: a document that is still in another scope than its fields make is shown, and memberships that are not
+    /// stamped count.
     MovingShown,
 }
 

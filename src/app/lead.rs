@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use indicatif::ProgressBar;
 use tidegate_core::{
-    entry::Entry,
-    generation::{Generation, ModelRecord, ModelState},
+    generation::{Generation, ModelRecord},
     id::{ApiHash, TypeName},
     model::Model,
 };
@@ -116,7 +115,7 @@ impl OwnModel {
                             "a later model leads this store; this gateway serves what it can beside it"
                         );
                     }
-                    self.bring_in_step(store.as_ref(), own).await?;
+                    self.bring_in_step(store.as_ref()).await?;
                     return Ok(own);
                 }
             }
@@ -150,7 +149,7 @@ impl OwnModel {
         models.serve_as(generation).await?;
         let state = &record.state;
         let mut change = state.led_by(generation, &self.model, before.as_ref());
-        change.state.moving.extend(withheld);
+        change.withhold(withheld);
         if models.take_lead(&change).await? {
             let (generation, term) = (generation.0, change.state.term.0);
             tracing::info!(generation, term, "this model leads the store");
@@ -178,38 +177,17 @@ impl OwnModel {
             }
         }
         refuse_obstacles(&planned.findings)?;
-        let types = planned.result.types.into_iter();
-        let withheld = types.filter(|(_, of_type)| of_type.misfits > 0);
-        Ok(withheld.map(|(name, _)| name).collect())
+        Ok(planned.result.withheld())
     }
 
     /// What decides who sees what, and what is withheld, is stamped before anything is served. In a store without an
     /// importer nothing else moves the rest.
-    async fn bring_in_step(&self, store: &dyn Store, own: Generation) -> Result<(), AppError> {
-        let models = store.models();
-        let state = models.record().await?.state;
-        if state.lead != own || state.moving.is_empty() {
-            return Ok(());
-        }
-        let is_imported = store.collections().is_some();
-        let model = &self.model;
-        let is_due = |state: &ModelState, entry: &Entry| {
-            let is_due = match is_imported {
-                true => sync::is_urgent(model, entry),
-                false => entry.body.is_some(),
-            };
-            is_due && state.moving.contains(&entry.key.type_name)
-        };
+    async fn bring_in_step(&self, store: &dyn Store) -> Result<(), StoreError> {
         let shown = Progress::new("brought in step with the model");
         let passed = |documents| shown.passed(documents);
-        let stamped = sync::bring_in_step(model, store, &system_clock(), is_due, passed).await?;
+        let stamped = sync::bring_in_step(&self.model, store, &system_clock(), passed).await?;
         if stamped > 0 {
             tracing::info!(stamped, "documents were brought in step with the model");
-        }
-        if !is_imported {
-            for type_name in &state.moving {
-                models.moved(state.term, type_name).await?;
-            }
         }
         Ok(())
     }

@@ -42,6 +42,10 @@ pub trait Models: Send + Sync {
     /// left as it is.
     async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError>;
 
+    /// Of these types all is stamped that gateways of the lead wait for, under the lead of this term. A later term is left
+    /// as it is.
+    async fn stamped(&self, term: Term, types: &BTreeSet<TypeName>) -> Result<(), StoreError>;
+
     /// From now on this store is one of a gateway with this model, and other gateways can see that.
     async fn serve_as(&self, generation: Generation) -> Result<(), StoreError>;
 
@@ -55,6 +59,8 @@ pub(super) struct LeadRecord {
     lead: Generation,
     term: Term,
     moving: BTreeSet<TypeName>,
+    #[serde(default)]
+    unstamped: BTreeSet<TypeName>,
     /// The hash of the record of types that belongs to it.
     types: String,
 }
@@ -80,6 +86,7 @@ pub(super) fn divide(state: &ModelState) -> (LeadRecord, TypeRecords) {
         lead: state.lead,
         term: state.term,
         moving: state.moving.clone(),
+        unstamped: state.unstamped.clone(),
         types: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
     };
     (lead, types)
@@ -117,6 +124,7 @@ impl ModelCache {
             first: types.first,
             shapes: types.shapes,
             moving: lead.moving.clone(),
+            unstamped: lead.unstamped.clone(),
         });
         *self.last.lock() = Some((lead, Arc::clone(&state)));
         state

@@ -1,38 +1,39 @@
-//! Brings the feed in step with a new model before anything is served: documents that move, give other access, or are
-//! withheld. It may be stopped and repeated.
+//! Brings the feed in step with a new model: what must not wait until the store is served, and where no other service
+//! writes, everything. It may be stopped and repeated, and several gateways may do it at once.
 //!
-//! Where other services write, only what must not wait is done here. The importer's scans do the rest.
+//! Where other services write, the importer's scans do the rest.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use indexmap::IndexSet;
 use tidegate_core::{
     entry::Entry,
     generation::ModelState,
-    id::DocumentKey,
+    id::{DocumentKey, TypeName},
     model::Model,
     push,
-    transaction::{Fence, Loaded},
+    transaction::{Loaded, Writes},
 };
-use tokio::time::sleep;
 
 use super::{
     Clock,
     commit::{commit_repeatedly, halved},
+    is_urgent,
 };
 use crate::{
     lock::Mutex,
-    store::{DecideFn, Store, StoreError, collections::Collections},
+    store::{DecideFn, Store, StoreError},
 };
 
 /// The number of entries that are looked at a time, and stamped in one transaction.
 const BATCH: usize = 500;
 
-/// How often a gateway looks whether another one has stamped what is due, or has given its lease back.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Stamps every entry that `is_due`. Calls `progress` with the size of each batch. Returns how many were written. It ends
-/// early if another model takes the lead.
+/// Stamps, by the model that leads the store, what its gateways wait for: documents that give other access, and those that
+/// are withheld. In a store without an importer it also moves documents to their scopes. It writes nothing while another
+/// model leads. Calls `progress` with the size of each batch. Returns how many entries were written.
 ///
 /// # Errors
 /// [`StoreError`]; what earlier transactions stamped stays so.
@@ -40,41 +41,37 @@ pub async fn bring_in_step(
     model: &Arc<Model>,
     store: &dyn Store,
     clock: &Clock,
-    is_due: impl Fn(&ModelState, &Entry) -> bool + Send + Sync,
     mut progress: impl FnMut(usize),
 ) -> Result<usize, StoreError> {
-    let mut lease = StampLease::new(store);
+    let snapshot = store.snapshot().await?;
+    let (standing, state) = (snapshot.standing(), Arc::clone(snapshot.models()));
+    drop(snapshot);
+    let is_imported = store.collections().is_some();
+    let due = due_types(model, &state, is_imported);
+    if !standing.leads || due.is_empty() {
+        return Ok(0);
+    }
+    let is_due = |entry: &Entry| {
+        let is_due = match is_imported {
+            true => is_urgent(model, entry),
+            false => entry.body.is_some(),
+        };
+        is_due && due.contains(&entry.key.type_name)
+    };
     let (mut stamped, mut after) = (0, None::<DocumentKey>);
-    'batches: loop {
+    loop {
         let mut snapshot = store.snapshot().await?;
-        if !snapshot.standing().leads {
-            break;
-        }
-        let state = Arc::clone(snapshot.models());
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
         drop(snapshot);
-        let due = entries.iter().filter(|entry| is_due(&state, entry));
-        let mut waiting: IndexSet<DocumentKey> = due.map(|entry| entry.key.clone()).collect();
+        let waiting = entries.iter().filter(|entry| is_due(entry));
+        let mut waiting: IndexSet<DocumentKey> = waiting.map(|entry| entry.key.clone()).collect();
         while !waiting.is_empty() {
-            if !lease.renew().await? {
-                waiting = lease.without_held(waiting).await?;
-                if waiting.is_empty() {
-                    break;
-                }
-                // A gateway of this model stamps or imports. What it has stamped is due no more.
-                sleep(LOOK_EVERY).await;
-                continue 'batches;
-            }
-            match stamp(model, store, clock, &waiting, lease.fence).await {
-                Ok((written, left)) => {
+            match stamp(model, store, clock, &waiting).await? {
+                Some((written, left)) => {
                     stamped += written;
                     waiting = left;
                 }
-                Err(StoreError::Deposed) => {
-                    lease.fence = None;
-                    continue 'batches;
-                }
-                Err(error) => return Err(error),
+                None => return Ok(stamped),
             }
         }
         progress(entries.len());
@@ -83,78 +80,54 @@ pub async fn bring_in_step(
             None => break,
         }
     }
-    lease.release().await?;
+    let models = store.models();
+    if !is_imported {
+        for type_name in &due {
+            models.moved(standing.term, type_name).await?;
+        }
+    }
+    models.stamped(standing.term, &due).await?;
     Ok(stamped)
 }
 
-/// One transaction. Returns how many entries it wrote, and which documents it did not reach.
+/// The types of which something is to be stamped here.
+fn due_types(model: &Model, state: &ModelState, is_imported: bool) -> BTreeSet<TypeName> {
+    let due = match is_imported {
+        true => &state.unstamped,
+        false => &state.moving,
+    };
+    let known = due.iter().filter(|name| model.stored_type(name).is_some());
+    known.cloned().collect()
+}
+
+/// One transaction. Returns how many entries it wrote, and which documents it did not reach; `None` if the model does not
+/// lead any more.
 async fn stamp(
     model: &Arc<Model>,
     store: &dyn Store,
     clock: &Clock,
     keys: &IndexSet<DocumentKey>,
-    fence: Option<Fence>,
-) -> Result<(usize, IndexSet<DocumentKey>), StoreError> {
-    let unreached = Arc::new(Mutex::new((0, HashSet::new())));
+) -> Result<Option<(usize, IndexSet<DocumentKey>)>, StoreError> {
+    let reached = Arc::new(Mutex::new(None));
     let batch = |conflicts| {
         let attempted = halved(keys.len(), conflicts);
-        let (model, clock, noted) = (model.clone(), clock.clone(), unreached.clone());
+        let (model, clock, noted) = (model.clone(), clock.clone(), reached.clone());
         let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
-            *noted.lock() = (attempted, loaded.left_out.clone());
-            push::stamp_and_withhold(&model, clock(), loaded)
+            let leads = loaded.standing.leads;
+            *noted.lock() = leads.then(|| (attempted, loaded.left_out.clone()));
+            match leads {
+                true => push::stamp_and_withhold(&model, clock(), loaded),
+                false => Writes::default(),
+            }
         });
         let attempted = keys.iter().take(attempted).cloned().collect();
-        (push::stamp_reads(attempted, fence), decide)
+        (push::stamp_reads(attempted, None), decide)
     };
     let written = commit_repeatedly(store, batch).await?.entries.len();
-    let (attempted, left_out) = std::mem::take(&mut *unreached.lock());
-    let keys = keys.iter().enumerate();
-    let left = keys.filter(|(i, key)| *i >= attempted || left_out.contains(*key));
-    Ok((written, left.map(|(_, key)| key.clone()).collect()))
-}
-
-/// The importer's lease, which keeps other gateways from stamping meanwhile.
-struct StampLease {
-    collections: Option<Arc<dyn Collections>>,
-    fence: Option<Fence>,
-}
-
-impl StampLease {
-    fn new(store: &dyn Store) -> Self {
-        Self {
-            collections: store.collections(),
-            fence: None,
-        }
-    }
-
-    /// Whether this gateway may stamp now. A store without an importer has no lease.
-    async fn renew(&mut self) -> Result<bool, StoreError> {
-        let Some(collections) = &self.collections else {
-            return Ok(true);
-        };
-        self.fence = collections.lease(self.fence).await?;
-        Ok(self.fence.is_some())
-    }
-
-    /// The documents of types that are not held. Nobody stamps the others until their collection is back.
-    async fn without_held(
-        &self,
-        mut keys: IndexSet<DocumentKey>,
-    ) -> Result<IndexSet<DocumentKey>, StoreError> {
-        if let Some(collections) = &self.collections {
-            let types = collections.progress().await?.types;
-            keys.retain(|key| {
-                let import = types.get(&key.type_name);
-                import.is_none_or(|import| import.held.is_none())
-            });
-        }
-        Ok(keys)
-    }
-
-    async fn release(self) -> Result<(), StoreError> {
-        match self.collections.zip(self.fence) {
-            Some((collections, fence)) => collections.release(fence).await,
-            None => Ok(()),
-        }
-    }
+    let reached: Option<(usize, HashSet<DocumentKey>)> = reached.lock().take();
+    Ok(reached.map(|(attempted, left_out)| {
+        let keys = keys.iter().enumerate();
+        let left = keys.filter(|(i, key)| *i >= attempted || left_out.contains(*key));
+        (written, left.map(|(_, key)| key.clone()).collect())
+    }))
 }

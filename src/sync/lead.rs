@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    SyncService,
+    Clock, SyncService,
+    in_step::bring_in_step,
     survey::{Accepted, ModelSurvey},
 };
 use crate::{
@@ -38,6 +39,7 @@ const REFUSED_EVERY: Duration = Duration::from_secs(10 * 60);
 pub struct LeadWatch {
     model: Arc<Model>,
     store: Arc<dyn Store>,
+    clock: Clock,
     generation: Generation,
     accepted: Accepted,
     /// What the last look found.
@@ -63,10 +65,16 @@ impl LeadTask {
 
 impl LeadWatch {
     /// The watch of a gateway whose model has this number. The store serves as it already.
-    pub fn new(model: Arc<Model>, store: Arc<dyn Store>, generation: Generation) -> Self {
+    pub fn new(
+        model: Arc<Model>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        generation: Generation,
+    ) -> Self {
         Self {
             model,
             store,
+            clock,
             generation,
             accepted: Accepted::default(),
             seen: Mutex::default(),
@@ -96,7 +104,8 @@ impl LeadWatch {
         }
     }
 
-    /// Takes the lead if this gateway is to have it. Returns how its model stands then, and logs it when that is new.
+    /// Takes the lead if this gateway is to have it, and stamps what gateways of the lead wait for (rules.md 9.11). Returns
+    /// how its model stands then, and logs it when that is new.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read or written.
@@ -104,6 +113,10 @@ impl LeadWatch {
         let mut standing = self.store.snapshot().await?.standing();
         while !standing.leads && self.may_try().await? && self.take().await? {
             standing = self.store.snapshot().await?.standing();
+        }
+        let stamped = bring_in_step(&self.model, self.store.as_ref(), &self.clock, |_| ()).await?;
+        if stamped > 0 {
+            tracing::info!(stamped, "memberships were brought in step with the model");
         }
         let before = self.seen.lock().replace(standing);
         if before != Some(standing) {
@@ -139,7 +152,8 @@ impl LeadWatch {
             );
             return Ok(false);
         }
-        let change = state.led_by(self.generation, &self.model, before.as_ref());
+        let mut change = state.led_by(self.generation, &self.model, before.as_ref());
+        change.withhold(counted.withheld());
         models.take_lead(&change).await?;
         Ok(true)
     }

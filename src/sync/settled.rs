@@ -1,11 +1,12 @@
 //! The store without what a gateway must not show: at a leading one, documents that are still in another scope than their
-//! fields make (docs/rules.md 9.10), and at another one, those that have a value under a name of the lead (9.6).
+//! fields make (docs/rules.md 9.10), and at another one, those that have a value under a name of the lead (9.6). While
+//! memberships still say what an earlier model made of them, a leading gateway serves nothing (9.11).
 //!
-//! Everything that the service reads passes here: pages, rings, outcomes, and documents by their keys. Only types that
-//! move, or that the lead stores under other names, cost anything.
+//! Everything that the service reads passes here: pages, rings, outcomes, the inbox, and documents by their keys. Only
+//! types that move, or that the lead stores under other names, cost anything.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -110,6 +111,18 @@ impl View {
         (!unread.is_empty()).then_some(Hidden::Unread(unread))
     }
 
+    /// Refuses to serve while something is not stamped that the gateways of the lead wait for.
+    fn expect_stamped(&self, models: &ModelState, standing: Standing) -> Result<(), StoreError> {
+        let mut types = models.unstamped.iter();
+        let waits = standing.leads && types.any(|name| self.model.stored_type(name).is_some());
+        match waits && !is_active(Mutant::MovingShown) {
+            true => Err(StoreError::Unavailable(
+                "memberships are brought in step with the model".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     fn is_hidden(&self, hidden: &Hidden, entry: &Entry) -> bool {
         let type_name = &entry.key.type_name;
         let Some(body) = &entry.body else {
@@ -176,15 +189,17 @@ impl View {
         }
     }
 
-    fn over(self: &Arc<Self>, inner: Box<dyn Snapshot>) -> Box<dyn Snapshot> {
-        match self.note(inner.models(), inner.standing()) {
+    fn over(self: &Arc<Self>, inner: Box<dyn Snapshot>) -> Result<Box<dyn Snapshot>, StoreError> {
+        let hidden = self.note(inner.models(), inner.standing());
+        self.expect_stamped(inner.models(), inner.standing())?;
+        Ok(match hidden {
             Some(hidden) => Box::new(SettledSnapshot {
                 inner,
                 hidden,
                 view: Arc::clone(self),
             }),
             None => inner,
-        }
+        })
     }
 }
 
@@ -192,15 +207,27 @@ impl View {
 impl Store for SettledStore {
     async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         let view = Arc::clone(&self.view);
+        let is_stamp = reads.lease.is_some();
+        let refused = Arc::new(Mutex::new(None));
+        let noted = Arc::clone(&refused);
         let settled = move |loaded: &Loaded| {
             let hidden = view.note(&loaded.models, loaded.standing);
+            let stamped = view.expect_stamped(&loaded.models, loaded.standing);
+            let refusal = stamped.err().filter(|_| !is_stamp);
+            let refuses = refusal.is_some();
+            *noted.lock() = refusal;
+            if refuses {
+                return Writes::default();
+            }
             let mut writes = decide(loaded);
             if let Some(hidden) = hidden {
                 view.settle_answers(&hidden, &mut writes);
             }
             writes
         };
-        self.inner.commit(reads, Arc::new(settled)).await
+        let committed = self.inner.commit(reads, Arc::new(settled)).await?;
+        let refusal = refused.lock().take();
+        refusal.map_or(Ok(committed), Err)
     }
 
     fn commits_max(&self) -> usize {
@@ -208,7 +235,7 @@ impl Store for SettledStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        Ok(self.view.over(self.inner.snapshot().await?))
+        self.view.over(self.inner.snapshot().await?)
     }
 
     async fn snapshot_with_heads(
@@ -217,7 +244,7 @@ impl Store for SettledStore {
         user: Option<&UserId>,
     ) -> Result<Box<dyn Snapshot>, StoreError> {
         let inner = self.inner.snapshot_with_heads(scopes, user).await?;
-        Ok(self.view.over(inner))
+        self.view.over(inner)
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
@@ -327,8 +354,21 @@ impl Snapshot for SettledSnapshot {
         self.inner.conflict(id).await
     }
 
+    /// Without those of documents that are hidden.
     async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
-        self.inner.conflicts(range).await
+        let mut scan = self.inner.conflicts(range).await?;
+        let keys = scan.conflicts.iter().map(|open| open.key.clone());
+        let mut unread: BTreeSet<DocumentKey> = keys.collect();
+        let mut hidden = HashSet::new();
+        while !unread.is_empty() {
+            let read = self.inner.entries(&unread, range.bytes_max).await?;
+            let entries = read.found.into_values();
+            let others = entries.filter(|entry| self.view.is_hidden(&self.hidden, entry));
+            hidden.extend(others.map(|entry| entry.key.clone()));
+            unread = read.left_out;
+        }
+        scan.conflicts.retain(|open| !hidden.contains(&open.key));
+        Ok(scan)
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

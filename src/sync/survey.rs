@@ -5,7 +5,10 @@
 
 mod findings;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidegate_core::{
     entry::Entry,
@@ -62,6 +65,15 @@ pub struct OtherClients {
     pub count: usize,
     /// Whether there may be more.
     pub has_more: bool,
+}
+
+impl SurveyResult {
+    /// The types with documents that do not fit the new model.
+    pub fn withheld(&self) -> BTreeSet<TypeName> {
+        let types = self.types.iter();
+        let withheld = types.filter(|(_, of_type)| of_type.misfits > 0);
+        withheld.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 impl OtherClients {

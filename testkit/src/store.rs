@@ -95,6 +95,11 @@ impl State {
         Arc::make_mut(&mut self.models).moved(term, type_name);
     }
 
+    /// Of these types all is stamped that gateways wait for.
+    pub fn stamped(&mut self, term: Term, types: &BTreeSet<TypeName>) {
+        Arc::make_mut(&mut self.models).stamped(term, types);
+    }
+
     /// The model of the gateway that reads beside the lead.
     pub fn standing(&self) -> Standing {
         self.models.state.standing(self.serving)

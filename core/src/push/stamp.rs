@@ -37,13 +37,16 @@ pub fn stamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
 }
 
 /// The same, and takes documents that do not fit the model from devices: each gets a version that no reader of the model
-/// shows, and gives no access. Its body stays, since the embedded store has it nowhere else.
+/// shows, and gives no access. Its body stays, since the embedded store has it nowhere else. It needs no lease: what it
+/// writes conflicts with a change of the lead.
 pub fn stamp_and_withhold(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     let mut overlay = TransactionOverlay::new(model, now, loaded);
     let misfits = overlay.take_over_all();
     overlay.withhold_misfits(model, now);
+    let writes = overlay.into_writes(now, Vec::new());
     Writes {
         misfits,
-        ..overlay.into_writes(now, Vec::new())
+        imports_alone: !writes.entries.is_empty(),
+        ..writes
     }
 }

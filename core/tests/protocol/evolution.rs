@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
+    generation::Generation,
     model::Model,
     transaction::ForeignState,
     value::{Document, Value, json::encode_fields},
@@ -124,6 +125,52 @@ fn a_widened_field_makes_no_version_and_takes_a_clean_edit() {
         assert_eq!(summaries(&answer), ["APPLIED 3"], "{case}");
         assert_eq!(shown(&store)["value"], edited, "{case}");
     }
+}
+
+/// How many versions three passes write.
+fn passes(store: &mut Store) -> [usize; 3] {
+    [(); 3].map(|()| store.withhold(&[key("Task", "t")]).entries.len())
+}
+
+#[test]
+fn a_document_that_does_not_fit_is_withheld_once_in_a_term() {
+    let after = model("value: Int!");
+    let mut store = stored(model("value: Int"), json!({}), after.clone());
+    assert_eq!(passes(&mut store), [1, 0, 0]);
+    // A lead that reads it may have shown it since.
+    let lead = store.state.models.state.led_by(Generation(1), &after, None);
+    assert!(store.state.take_lead(&lead));
+    assert_eq!(passes(&mut store), [1, 0, 0]);
+    let mended = update("t", 3, json!({ "value": 1 }));
+    let answer = store.push(&by("alice", "phone").from(2), &[mended]);
+    assert_eq!(summaries(&answer), ["APPLIED 4"]);
+    assert_eq!(passes(&mut store), [0; 3]);
+
+    let moving = scoped("list:{audience}", "value: Int!");
+    let mut store = stored(model("value: Int"), json!({}), moving);
+    assert_eq!(passes(&mut store), [1, 0, 0], "it moves too");
+    assert_eq!(store.task("t").scope.as_str(), "list:all");
+}
+
+#[test]
+fn a_membership_that_does_not_fit_gives_no_access_however_often_it_is_stamped() {
+    let members = |level: &str| {
+        let text = format!(
+            r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "all") @grants(scope: "room:{{room}}", to: "{{user}}", access: "READ") {{
+  id: ID! room: String! user: String! level: {level}
+}}
+"#
+        );
+        Model::parse("model.graphql", &text).unwrap()
+    };
+    let seat = json!({ "room": "a", "user": "bob" });
+    let mut store = stored(members("Int"), seat, members("Int!"));
+    assert!(store.task("t").membership.is_some());
+    assert_eq!(passes(&mut store), [1, 0, 0]);
+    assert!(store.task("t").membership.is_none());
+    assert!(store.import(&[key("Task", "t")]).entries.is_empty());
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod resolving;
 use serde_json::{Value as Json, json};
 use tidegate_core::{
     id::{ConflictId, TypeName},
-    inbox::ClientChange,
+    inbox::{ClientChange, OpenConflict, PendingConflict},
     model::{Model, Policy},
     outcome::{Rule, Status, Taken},
     push::{PushAnswer, PushRefusal, Resolution},
@@ -248,4 +248,35 @@ fn an_atomic_push_of_which_a_part_would_wait_is_not_in_force_at_all() {
     assert_eq!(summaries(&answer), ["CONFLICT 2"]);
     assert_eq!(body(&store)["stars"], 1);
     assert!(store.state.inbox.is_empty());
+}
+
+/// A user who may read where the document was does not see it where a later model puts it.
+#[test]
+fn a_conflict_is_shown_to_nobody_who_may_not_read_its_sides_under_the_present_model() {
+    let store = held("MANUAL");
+    let open = store.conflicts().next().expect("it is held").clone();
+    let grants = store.grants("alice");
+    assert!(open.is_open_to(&store.model, &grants));
+    let by_title = |name: &str| {
+        let text = format!(
+            r#"
+extend schema @grant(scope: "{name}:{{sub}}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "{name}:{{title}}") {{ id: ID! title: String! stars: Int }}
+"#
+        );
+        Model::parse("model.graphql", &text).unwrap()
+    };
+    assert!(!open.is_open_to(&by_title("topic"), &grants));
+    let deleted = OpenConflict {
+        pending: PendingConflict {
+            mine: ClientChange::Deleted,
+            ..open.pending.clone()
+        },
+        theirs: None,
+        ..open
+    };
+    assert!(
+        deleted.is_open_to(&by_title("topic"), &grants),
+        "it shows nothing"
+    );
 }

@@ -135,6 +135,15 @@ impl Store {
         self.commit(&reads, &|loaded| push::stamp(&model, now, loaded))
     }
 
+    /// A start withholds those of these documents that do not fit the model.
+    pub(crate) fn withhold(&mut self, keys: &[DocumentKey]) -> Writes {
+        let (model, now) = (Arc::clone(&self.model), self.now);
+        let reads = push::stamp_reads(keys.iter().cloned().collect(), None);
+        self.commit(&reads, &|loaded| {
+            push::stamp_and_withhold(&model, now, loaded)
+        })
+    }
+
     /// A document's present entry.
     pub(crate) fn entry(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
         self.state.entry(key)

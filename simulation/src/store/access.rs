@@ -125,7 +125,7 @@ impl Store for Access {
     }
 
     fn collections(&self) -> Option<Arc<dyn Collections>> {
-        let is_alone = !self.may_fail || self.store.lock().file.is_some();
+        let is_alone = self.store.lock().file.is_some();
         (!is_alone).then(|| Arc::new(self.clone()) as Arc<dyn Collections>)
     }
 

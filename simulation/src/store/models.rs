@@ -1,6 +1,6 @@
 //! The models that the gateways serve. Each call of theirs may be held or failed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use tidegate::store::{StoreError, models::Models};
@@ -43,6 +43,10 @@ impl Models for Access {
 
     async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {
         self.change(|state| state.moved(term, type_name)).await
+    }
+
+    async fn stamped(&self, term: Term, types: &BTreeSet<TypeName>) -> Result<(), StoreError> {
+        self.change(|state| state.stamped(term, types)).await
     }
 
     async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {

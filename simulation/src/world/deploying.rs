@@ -39,7 +39,7 @@ impl World {
             ..self.way(gateway, false)
         };
         let has_two = !self.ends.is_empty();
-        let watch = LeadWatch::new(model, Arc::new(store), generation);
+        let watch = LeadWatch::new(model, Arc::new(store), self.clock(), generation);
         let watch = watch.accepting(Accepted { withhold: true });
         watch.wake_subscribers_of(&self.gateways[gateway]);
         let run = async move {

@@ -1,7 +1,7 @@
 //! The models that serve the store: a small row that each view reads, one of types that is read when its hash is new, and
 //! one for each model, all as JSON.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use redb::{ReadTransaction, WriteTransaction};
@@ -61,6 +61,12 @@ impl Models for EmbeddedModels {
     async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {
         let name = type_name.clone();
         let change = move |record: &mut ModelRecord| record.moved(term, &name);
+        self.change(change).await.map(drop)
+    }
+
+    async fn stamped(&self, term: Term, types: &BTreeSet<TypeName>) -> Result<(), StoreError> {
+        let types = types.clone();
+        let change = move |record: &mut ModelRecord| record.stamped(term, &types);
         self.change(change).await.map(drop)
     }
 

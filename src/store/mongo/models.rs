@@ -3,12 +3,18 @@
 //!
 //! Gateways may change them at the same time, in transactions that repeat after a conflict.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use mongodb::{
     ClientSession,
-    bson::{RawDocument, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_document},
+    bson::{
+        Document, RawDocument, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_document,
+    },
     options::{FindOptions, ReturnDocument},
 };
 use serde::Serialize;
@@ -55,14 +61,15 @@ impl Models for MongoModels {
         Ok(*record.state == change.state)
     }
 
-    async fn moved(&self, Term(term): Term, type_name: &TypeName) -> Result<(), StoreError> {
-        let context = &self.0;
-        let term = i64::try_from(term).unwrap_or(i64::MAX);
-        let filter = doc! { "_id": MODEL, "term": term };
-        let pull = doc! { "$pull": { "moving": type_name.as_str() } };
-        let state = context.state();
-        context.in_time(state.update_one(filter, pull)).await?;
-        Ok(())
+    async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {
+        let moved = doc! { "moving": type_name.as_str() };
+        Ok(self.0.pull_from_lead(term, moved).await?)
+    }
+
+    async fn stamped(&self, term: Term, types: &BTreeSet<TypeName>) -> Result<(), StoreError> {
+        let types: Vec<&str> = types.iter().map(TypeName::as_str).collect();
+        let stamped = doc! { "unstamped": { "$in": types } };
+        Ok(self.0.pull_from_lead(term, stamped).await?)
     }
 
     async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
@@ -158,6 +165,16 @@ impl MongoContext {
         let known = known.iter().map(|raw| decode_known(raw));
         let known = known.collect::<Result<BTreeMap<_, _>, MongoError>>()?;
         Ok(ModelRecord { state, known })
+    }
+
+    /// Takes types out of the lead's lists, if it is still that of this term.
+    async fn pull_from_lead(&self, Term(term): Term, types: Document) -> Result<(), MongoError> {
+        let term = i64::try_from(term).unwrap_or(i64::MAX);
+        let filter = doc! { "_id": MODEL, "term": term };
+        let state = self.state();
+        let pull = state.update_one(filter, doc! { "$pull": types });
+        self.in_time(pull).await?;
+        Ok(())
     }
 
     /// Ends the importer's lease, and gives it to gateways of the lead. The number returned keeps out all that its holder

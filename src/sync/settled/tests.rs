@@ -3,8 +3,10 @@ use tidegate_core::{
     entry::Writer,
     generation::{Generation, Term},
     id::{DocumentId, Version},
+    inbox::{ClientChange, OpenConflict, PendingConflict},
     outcome::Status,
     push::{Outcome, PushOutcome},
+    transaction::Fence,
     value::Value,
 };
 
@@ -60,12 +62,18 @@ struct Bench {
 
 /// A gateway of the first generation, which leads. Tasks move.
 async fn bench() -> Bench {
+    bench_of(|_| ()).await
+}
+
+/// The same, with another state of the lead.
+async fn bench_of(alter: impl Fn(&mut ModelState)) -> Bench {
     let directory = TempDir::new().unwrap();
     let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
     let store = EmbeddedStore::open(directory.path(), &options).unwrap();
     let model = Model::parse("model.graphql", MODEL).unwrap();
     let mut change = ModelState::default().led_by(Generation(1), &model, None);
     change.state.moving.insert(key("Task").type_name);
+    alter(&mut change.state);
     let store = SettledStore::over(Arc::new(model), Arc::new(store));
     let models = store.models();
     assert!(models.take_lead(&change).await.unwrap());
@@ -213,4 +221,97 @@ async fn rings_begin_again_when_documents_begin_to_move() {
     assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
     drop(bench.store.snapshot().await.unwrap());
     assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
+}
+
+#[tokio::test]
+async fn nothing_is_served_until_memberships_are_stamped_that_the_lead_changes() {
+    let bench = bench_of(|state| {
+        state.unstamped.insert(key("Task").type_name);
+    })
+    .await;
+    let written = Writes {
+        entries: vec![Arc::new(entry("Note", "new"))],
+        ..Writes::default()
+    };
+    let commit = async |lease: Option<Fence>| {
+        let (written, reads) = (
+            written.clone(),
+            Reads {
+                lease,
+                ..Reads::default()
+            },
+        );
+        let decide = Arc::new(move |_: &Loaded| written.clone());
+        bench.store.commit(reads, decide).await
+    };
+    let is_refused = |error: Option<StoreError>| matches!(error, Some(StoreError::Unavailable(_)));
+    assert!(is_refused(bench.store.snapshot().await.err()));
+    assert!(is_refused(commit(None).await.err()));
+    bench.models.serve_as(Generation(2)).await.unwrap();
+    assert_eq!(
+        bench.shows("Note", "new").await,
+        (false, false),
+        "nothing was written"
+    );
+    bench.models.serve_as(Generation(1)).await.unwrap();
+    commit(Some(Fence(1))).await.expect("a stamp");
+    let task = [key("Task").type_name].into();
+    bench.models.stamped(Term(1), &task).await.unwrap();
+    assert_eq!(bench.shows("Note", "new").await, (true, true));
+}
+
+/// A conflict of the document that is in another scope than its fields make.
+#[tokio::test]
+async fn the_inbox_shows_no_conflict_of_a_document_that_still_moves() {
+    let bench = bench().await;
+    let conflict = |type_name: &str| OpenConflict {
+        id: ConflictId::new(type_name).unwrap(),
+        key: key(type_name),
+        scope: scope("old"),
+        shown_in: [scope("old")].into(),
+        opened_at: Timestamp::EPOCH,
+        opened_by: UserId::new("bob").unwrap(),
+        client: None,
+        mutation: None,
+        version: Version(1),
+        pending: PendingConflict {
+            fields: Vec::new(),
+            base: None,
+            mine: ClientChange::Deleted,
+            enters: None,
+        },
+        theirs: entry(type_name, "old").body,
+    };
+    for type_name in ["Note", "Task"] {
+        bench.write(entry(type_name, "old")).await;
+        let record = InboxRecord::Open(Arc::new(conflict(type_name)));
+        let writes = Writes {
+            inbox: vec![record],
+            ..Writes::default()
+        };
+        let decide = Arc::new(move |_: &Loaded| writes.clone());
+        bench.store.commit(Reads::default(), decide).await.unwrap();
+    }
+    let shown = async || {
+        let mut snapshot = bench.store.snapshot().await.unwrap();
+        let range = InboxRange {
+            scopes: [scope("old")].into(),
+            after: None,
+            items_max: 10,
+            bytes_max: 0,
+        };
+        let (mut ids, mut range) = (Vec::new(), range);
+        loop {
+            let scan = snapshot.conflicts(&range).await.unwrap();
+            ids.extend(scan.conflicts.iter().map(|open| open.id.to_string()));
+            range.after = scan.end;
+            if !scan.has_more {
+                return ids;
+            }
+        }
+    };
+    assert_eq!(shown().await, ["Note"]);
+    let task = key("Task").type_name;
+    bench.models.moved(Term(1), &task).await.unwrap();
+    assert_eq!(shown().await, ["Note", "Task"]);
 }

@@ -50,10 +50,10 @@ async fn positions_above_all_heads_cost_one_linearizable_read() {
         layer: Arc::clone(&counts),
     });
     let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-    let sync = start(MODEL, store.clone(), clock, Limits::default());
+    let sync = start(MODEL, store.clone(), Arc::clone(&clock), Limits::default());
     let generation = store.models().register(MODEL, "").await.unwrap();
     store.models().serve_as(generation).await.unwrap();
-    let watch = LeadWatch::new(Arc::new(model(MODEL)), store.clone(), generation);
+    let watch = LeadWatch::new(Arc::new(model(MODEL)), store.clone(), clock, generation);
     watch.look().await.unwrap();
 
     let teams: Vec<String> = (0..SCOPES).map(|team| team.to_string()).collect();

@@ -34,12 +34,16 @@ fn seqs(page: &Page) -> Vec<i64> {
     page.changes.iter().map(|change| change.seq.0).collect()
 }
 
+fn still() -> Clock {
+    Arc::new(|| Timestamp::EPOCH)
+}
+
 /// Lets the model lead, as a gateway does that starts with it.
 async fn lead(text: &str, store: &Arc<Scripted>) -> LeadWatch {
     let models = store.models();
     let generation = models.register(text, "").await.unwrap();
     models.serve_as(generation).await.unwrap();
-    let watch = LeadWatch::new(Arc::new(model(text)), store.clone(), generation);
+    let watch = LeadWatch::new(Arc::new(model(text)), store.clone(), still(), generation);
     watch.look().await.unwrap();
     watch
 }
@@ -84,7 +88,7 @@ async fn a_subscription_goes_back_when_its_gateway_leads() {
     let models = store.models();
     let generation = models.register(NEXT, "").await.unwrap();
     models.serve_as(generation).await.unwrap();
-    let watch = LeadWatch::new(Arc::new(model(NEXT)), store.clone(), generation);
+    let watch = LeadWatch::new(Arc::new(model(NEXT)), store.clone(), still(), generation);
     watch.wake_subscribers_of(&sync);
     watch.look().await.unwrap();
     let again = timeout(PATIENCE, pages.next()).await.unwrap();
@@ -126,7 +130,7 @@ async fn a_model_that_documents_do_not_fit_takes_the_lead_later_if_its_operator_
     assert!(watch.look().await.unwrap().leads);
     let generation = store.models().register(STRICT, "").await.unwrap();
     store.models().serve_as(generation).await.unwrap();
-    let watch = LeadWatch::new(Arc::new(model(STRICT)), store.clone(), generation);
+    let watch = LeadWatch::new(Arc::new(model(STRICT)), store.clone(), still(), generation);
     let watch = watch.accepting(Accepted { withhold: true });
     assert!(watch.look().await.unwrap().leads);
 }

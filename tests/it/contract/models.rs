@@ -179,6 +179,20 @@ pub(crate) async fn a_type_is_moving_until_its_scan_under_the_lead_is_done(backe
     );
     models.moved(Term(2), &type_name("Task")).await.unwrap();
     assert_eq!(moving().await, [].into());
+    let mut change = change
+        .state
+        .led_by(Generation(2), &model(TASKS_BY_LIST), None);
+    change.state.unstamped = [type_name("Task"), type_name("Note")].into();
+    assert!(models.take_lead(&change).await.unwrap());
+    for (term, left) in [(Term(2), vec!["Note", "Task"]), (Term(3), vec!["Note"])] {
+        models
+            .stamped(term, &[type_name("Task")].into())
+            .await
+            .unwrap();
+        let state = load(&*store, Reads::default()).await.models;
+        let unstamped: Vec<&str> = state.unstamped.iter().map(TypeName::as_str).collect();
+        assert_eq!(unstamped, left, "under term {}", term.0);
+    }
     let loaded = load(&*store, Reads::default()).await;
     assert_eq!(loaded.models.numbers, change.state.numbers);
 }

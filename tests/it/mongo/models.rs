@@ -18,16 +18,23 @@ use tidegate::{
 };
 use tidegate_core::{
     generation::{Generation, ModelState, Term},
-    id::TypeName,
+    id::{TypeName, UserId},
+    membership::Bounds,
     model::Model,
     push,
     transaction::{Fence, Loaded, Reads, Writes},
+    value::Timestamp,
 };
 
+use tokio::time::timeout;
+
 use super::{CONTRACT, Mongo};
-use crate::contract::{
-    Backend,
-    fixture::{entries, entry, key, scope},
+use crate::{
+    contract::{
+        Backend,
+        fixture::{entries, entry, key, scope},
+    },
+    harness::PATIENCE,
 };
 
 fn model() -> Model {
@@ -279,6 +286,78 @@ async fn a_rollback_scans_the_types_that_are_read_differently() {
     assert_eq!(marked().await, ["Task"]);
 }
 
+/// Members of a room, whose access the rule gives.
+fn members(access: &str) -> String {
+    format!(
+        r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Member @collection(name: "members") @scope(by: "public") @grants(scope: "room:{{room}}", to: "{{user}}", access: "{access}") {{
+  id: ID! room: String! user: String! level: String
+}}
+"#
+    )
+}
+
+/// A gateway that takes the lead while it runs stamps memberships as a start does. It does not wait for an importer.
+#[tokio::test]
+async fn memberships_follow_the_rule_of_a_lead_that_changes_without_a_start() {
+    let mongo = Mongo::start().await;
+    let (reading, by_level) = (members("READ"), members("{level}"));
+    let older = watch(&mongo, &reading).await;
+    older.look().await.unwrap();
+    let bob = doc! { "_id": "1", "room": "a", "user": "bob", "level": "NONE" };
+    let database = mongo.database().await;
+    let collection = database.collection::<Document>("members");
+    collection.insert_one(bob).await.unwrap();
+    let store = mongo.store(&reading).await;
+    store.models().serve_as(Generation(1)).await.unwrap();
+    let collections = store.collections().unwrap();
+    let fence = collections.lease(None).await.unwrap().unwrap();
+    let first = Model::parse("model.graphql", &reading).unwrap();
+    let reads = push::stamp_reads([key("Member", "1")].into(), Some(fence));
+    let stamp = move |loaded: &Loaded| push::stamp(&first, Timestamp::EPOCH, loaded);
+    store.commit(reads, Arc::new(stamp)).await.unwrap();
+    let opens = async || {
+        let mut snapshot = store.snapshot().await.unwrap();
+        let bob = UserId::new("bob").unwrap();
+        let given = snapshot.memberships(&bob, &Bounds::default()).await;
+        given.unwrap().rows.len()
+    };
+    assert_eq!(opens().await, 1);
+
+    let newer = watch(&mongo, &by_level).await;
+    assert!(newer.look().await.unwrap().leads);
+    assert_eq!(opens().await, 0);
+    let live = database.collection::<Document>("tidegate.state");
+    let gone = doc! { "generation": 2_i64 };
+    live.delete_many(gone).await.unwrap();
+    assert!(older.look().await.unwrap().leads);
+    assert_eq!(opens().await, 1);
+    let snapshot = store.snapshot().await.unwrap();
+    assert_eq!(snapshot.models().unstamped, [].into());
+    let seat = TypeName::new("Member").unwrap();
+    assert_eq!(
+        snapshot.models().moving,
+        [seat].into(),
+        "the scan is the importer's"
+    );
+
+    // Another gateway took the lead and was killed, while an importer holds the lease.
+    let state = snapshot.models();
+    let model = Model::parse("model.graphql", &by_level).unwrap();
+    let before = Model::parse("model.graphql", &reading).unwrap();
+    let change = state.led_by(Generation(2), &model, Some(&before));
+    assert!(store.models().take_lead(&change).await.unwrap());
+    let importer = mongo.store(&by_level).await;
+    importer.models().serve_as(Generation(2)).await.unwrap();
+    let held = importer.collections().unwrap().lease(None).await.unwrap();
+    assert!(held.is_some());
+    assert_eq!(opens().await, 1);
+    let look = timeout(PATIENCE, newer.look()).await;
+    assert!(look.expect("it does not wait for the lease").unwrap().leads);
+    assert_eq!(opens().await, 0);
+}
+
 /// Says less of tasks than [`CONTRACT`], and the same of members.
 const OLDER: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
@@ -291,7 +370,12 @@ async fn watch(mongo: &Mongo, text: &str) -> LeadWatch {
     let generation = store.models().register(text, "hash").await.unwrap();
     store.models().serve_as(generation).await.unwrap();
     let model = Model::parse("model.graphql", text).unwrap();
-    LeadWatch::new(Arc::new(model), Arc::new(store), generation)
+    LeadWatch::new(
+        Arc::new(model),
+        Arc::new(store),
+        Arc::new(|| Timestamp::EPOCH),
+        generation,
+    )
 }
 
 async fn serving(mongo: &Mongo, generation: Generation) -> MongoStore {

@@ -53,22 +53,25 @@ impl<'l> TransactionOverlay<'l> {
         }
     }
 
-    /// Gives each loaded document that does not fit the model a version of its own, unless it has a new one already.
+    /// Gives each loaded document that does not fit the model a version of its own, unless it has one of this term.
     pub(in crate::push) fn withhold_misfits(&mut self, model: &Model, now: Timestamp) {
+        let term = self.loaded.models.term;
         for (key, entry) in &self.loaded.entries {
             let document_type = model.stored_type(&key.type_name);
             let fits = document_type
                 .zip(entry.body.as_ref())
                 .is_none_or(|(it, body)| fit(model, &it.fields, body).is_ok());
-            if fits || self.loaded.foreign.contains_key(key) || self.taken_over.contains(key) {
+            let is_foreign = self.loaded.foreign.contains_key(key);
+            if fits || is_foreign || import::is_withheld_in(term, entry) {
                 continue;
             }
+            // A document that moves has a new version already.
+            let moved = self.changed.entries.get(key).map(|it| Entry::clone(it));
             let arrival = self.arrival(model, now, key, Some(entry));
-            let without_access = Entry {
-                membership: None,
-                ..Entry::clone(entry)
-            };
-            if let Some(next) = arrival.next_entry(without_access).entry {
+            let next = moved.or_else(|| arrival.next_entry(Entry::clone(entry)).entry);
+            if let Some(mut next) = next {
+                next.membership = None;
+                import::mark_withheld_in(term, &mut next);
                 self.put(next, Some(entry));
             }
         }

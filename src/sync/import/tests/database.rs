@@ -363,6 +363,12 @@ impl Models for Database {
         Ok(())
     }
 
+    async fn stamped(&self, term: Term, types: &BTreeSet<TypeName>) -> Result<(), StoreError> {
+        self.call().await;
+        self.look(|inner| inner.feed.stamped(term, types));
+        Ok(())
+    }
+
     async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
         self.look(|inner| inner.feed.serving = generation);
         Ok(())
