@@ -183,7 +183,7 @@ impl ModelState {
 
     /// Numbers the types that the store has not seen, and puts the shapes of the model in force.
     pub fn adopt(&mut self, model: &Model) {
-        self.number(model);
+        self.number(model.types.iter().map(|of| &of.stored_as));
         let types = model.types.iter();
         let shapes = types.map(|of| (of.stored_as.clone(), TypeShape::of(model, of)));
         self.shapes.extend(shapes);
@@ -238,12 +238,11 @@ impl ModelState {
         }
     }
 
-    /// Numbers the types that the store has not seen, in the order of the model.
-    pub fn number(&mut self, model: &Model) {
-        for document_type in &model.types {
+    /// Numbers the types that the store has not seen, in this order.
+    fn number<'n>(&mut self, types: impl IntoIterator<Item = &'n TypeName>) {
+        for name in types {
             let TypeNumber(last) = self.last_number();
-            let numbers = &mut self.numbers;
-            let number = numbers.entry(document_type.stored_as.clone());
+            let number = self.numbers.entry(name.clone());
             number.or_insert(TypeNumber(last + 1));
         }
     }
@@ -347,8 +346,8 @@ impl ModelRecord {
         record
     }
 
-    /// The number of a model. A known text keeps its own; a new one gets the next. Of very many models the oldest are
-    /// forgotten, but not the lead.
+    /// The number of a model. A known text keeps its own; a new one gets the next. Its types are numbered too: a gateway
+    /// may serve it and never lead. Of very many models the oldest are forgotten, but not the lead.
     pub fn register(&mut self, text: &str, api_hash: Option<&str>) -> Generation {
         let last = self.known.keys().next_back();
         let last = last.copied().unwrap_or_default().max(self.state.lead);
@@ -361,6 +360,10 @@ impl ModelRecord {
         });
         if let Some(api_hash) = api_hash {
             model.add_api(api_hash);
+        }
+        if let Ok(model) = Model::parse("model.graphql", text) {
+            let names = model.types.iter().map(|of| &of.stored_as);
+            Arc::make_mut(&mut self.state).number(names);
         }
         while self.known.len() > MODELS_MAX {
             let mut old = self.known.keys().filter(|known| **known != self.state.lead);
@@ -398,12 +401,23 @@ impl ModelRecord {
         }
     }
 
-    /// Puts another lead in force, if its term follows the present one. Returns whether it is in force.
+    /// Puts another lead in force, if its term follows the present one. Types that were numbered since the change was made
+    /// keep their numbers. Returns whether it is in force.
     pub fn take_lead(&mut self, change: &LeadChange) -> bool {
         if change.state.term.0 == self.state.term.0 + 1 {
-            self.state = Arc::new(change.state.clone());
+            let mut state = change.state.clone();
+            state.numbers.clone_from(&self.state.numbers);
+            let mut numbered: Vec<_> = change.state.numbers.iter().collect();
+            numbered.sort_unstable_by_key(|(_, number)| **number);
+            state.number(numbered.into_iter().map(|(name, _)| name));
+            self.state = Arc::new(state);
         }
-        *self.state == change.state
+        self.is_led_by(change)
+    }
+
+    /// Whether this change of the lead is in force.
+    pub fn is_led_by(&self, LeadChange { state, .. }: &LeadChange) -> bool {
+        (self.state.lead, self.state.term) == (state.lead, state.term)
     }
 }
 
@@ -501,6 +515,43 @@ type Seat @collection(name: "seats") @scope(by: "all") @grants(scope: "list:{{li
         );
         record.stamped(Term(4), &named(&["Seat"]));
         assert_eq!(record.state.unstamped, named(&[]));
+    }
+
+    #[test]
+    fn no_two_types_have_one_number_whoever_registers_and_leads_meanwhile() {
+        let text = |types: &[&str]| {
+            let types = types.iter().map(|name| {
+                let collection = format!("{}s", name.to_lowercase());
+                format!(
+                    "type {name} @collection(name: \"{collection}\") @scope(by: \"all\") {{ id: ID! text: String }}\n"
+                )
+            });
+            let types: String = types.collect();
+            format!("extend schema @grant(scope: \"all\", access: WRITE)\n{types}")
+        };
+        let (tasks, tags) = (text(&["Task"]), text(&["Tag", "Task"]));
+        let model = |text: &str| Model::parse("model.graphql", text).unwrap();
+        let mut record = ModelRecord::default();
+        let first = record.register(&tasks, None);
+        let change = record.state.led_by(first, &model(&tasks), None);
+        assert!(record.take_lead(&change));
+        let notes = text(&["Note", "Task"]);
+        let change = record.state.led_by(Generation(2), &model(&notes), None);
+        // It never leads, and its gateway may issue checkpoints.
+        record.register(&tags, None);
+        let numbered = |record: &ModelRecord| -> Vec<(String, u32)> {
+            let numbers = record.state.numbers.iter();
+            numbers
+                .map(|(name, number)| (name.to_string(), number.0))
+                .collect()
+        };
+        let of = |name: &str, number| (name.to_owned(), number);
+        assert_eq!(numbered(&record), [of("Tag", 2), of("Task", 1)]);
+        assert!(record.take_lead(&change));
+        assert_eq!(
+            numbered(&record),
+            [of("Note", 3), of("Tag", 2), of("Task", 1)]
+        );
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Models for EmbeddedModels {
             record.take_lead(&taken);
         };
         let record = self.change(take).await?;
-        Ok(*record.state == change.state)
+        Ok(record.is_led_by(change))
     }
 
     async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {

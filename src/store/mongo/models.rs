@@ -58,7 +58,7 @@ impl Models for MongoModels {
 
     async fn take_lead(&self, change: &LeadChange) -> Result<bool, StoreError> {
         let record = self.0.change_models(ModelChange::Lead(change)).await?;
-        Ok(*record.state == change.state)
+        Ok(record.is_led_by(change))
     }
 
     async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! What pages could not show: tokens name it (rules.md 2.5a).
+//! What pages could not show, and the types of a model that never led: tokens name them (rules.md 2.5, 2.5a).
 
 use super::*;
 use crate::sync::{Accepted, LeadWatch};
@@ -38,14 +38,35 @@ fn still() -> Clock {
     Arc::new(|| Timestamp::EPOCH)
 }
 
+fn create_tag(id: &str) -> Push {
+    let mut tag = create(id);
+    for submission in &mut tag.changes {
+        submission.type_name = TypeName::new("Tag").unwrap();
+        if let Ok(change) = &mut submission.change {
+            change.key.type_name = submission.type_name.clone();
+        }
+    }
+    tag
+}
+
 /// Lets the model lead, as a gateway does that starts with it.
-async fn lead(text: &str, store: &Arc<Scripted>) -> LeadWatch {
+pub(super) async fn lead(text: &str, store: &Arc<Scripted>) -> LeadWatch {
     let models = store.models();
     let generation = models.register(text, "").await.unwrap();
     models.serve_as(generation).await.unwrap();
     let watch = LeadWatch::new(Arc::new(model(text)), store.clone(), still(), generation);
     watch.look().await.unwrap();
     watch
+}
+
+/// The model leads from now on, and nothing is stamped by it yet.
+pub(super) async fn take_lead(text: &str, before: &str, store: &Arc<Scripted>) {
+    let models = store.models();
+    let generation = models.register(text, "").await.unwrap();
+    let state = models.record().await.unwrap().state;
+    let change = state.led_by(generation, &model(text), Some(&model(before)));
+    assert!(models.take_lead(&change).await.unwrap());
+    models.serve_as(generation).await.unwrap();
 }
 
 #[tokio::test]
@@ -105,7 +126,7 @@ async fn what_was_hidden_while_it_moved_comes_again_when_the_lead_goes_back() {
     let caller = alice(&sync);
     lead(MODEL, &store).await;
     sync.push(&caller, create("a")).await.unwrap();
-    lead(MOVING, &store).await;
+    take_lead(MOVING, MODEL, &store).await;
     let hidden = pull(&moving, &alice(&moving), None).await;
     let revoke = hidden.changes[0].decode().unwrap().record;
     assert!(revoke.is_collectable());
@@ -133,4 +154,31 @@ async fn a_model_that_documents_do_not_fit_takes_the_lead_later_if_its_operator_
     let watch = LeadWatch::new(Arc::new(model(STRICT)), store.clone(), still(), generation);
     let watch = watch.accepting(Accepted { withhold: true });
     assert!(watch.look().await.unwrap().leads);
+}
+
+/// The store knows a model from a start that was killed before it led.
+#[tokio::test]
+async fn a_gateway_whose_model_never_led_shows_its_new_types_and_its_checkpoints_go_anywhere() {
+    let directory = TempDir::new().unwrap();
+    let (store, older) = Scripted::on(&directory).serve();
+    let caller = alice(&older);
+    lead(MODEL, &store).await;
+    older.push(&caller, create("a")).await.unwrap();
+    let models = store.models();
+    models.register(NEXT, "").await.unwrap();
+    let beside = format!("{MODEL}# another text\n");
+    lead(&beside, &store).await;
+    let newer = start(NEXT, store.clone(), still(), Limits::default());
+    let generation = models.register(NEXT, "").await.unwrap();
+    models.serve_as(generation).await.unwrap();
+    newer.push(&alice(&newer), create_tag("g1")).await.unwrap();
+    let own = pull(&newer, &alice(&newer), None).await;
+    assert_eq!(seqs(&own), [1, 2], "its own write");
+    let other = pull(&older, &caller, Some(&own.token())).await;
+    assert!(other.changes.is_empty() && !other.reset);
+    newer.push(&alice(&newer), create_tag("g2")).await.unwrap();
+    let passed = pull(&older, &caller, Some(&other.token())).await;
+    lead(NEXT, &store).await;
+    let back = pull(&newer, &alice(&newer), Some(&passed.token())).await;
+    assert_eq!((seqs(&back), back.reset), (vec![3], false));
 }
