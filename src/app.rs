@@ -21,14 +21,17 @@ use tidegate_core::{
 pub(crate) use self::{
     doctor::{Report, examine_all},
     lead::{OwnModel, Planned},
-    open_store::{Examined, examine, open},
+    open_store::{Examined, examine, open, open_to_read},
 };
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
-    config::StoreConfig,
+    config::{StoreConfig, StoreUrl},
     graphql::{Api, ApiError, ApiOptions, error::ClientError},
     limits::Limits,
-    store::{Store, StoreError, finding::Level},
+    store::{
+        Store, StoreError,
+        finding::{Level, StorePresence},
+    },
     sync::{self, Accepted, Caller, Clock, ImportTask, Importer, LeadTask, LeadWatch, SyncService},
     webhook::{WebhookConfig, Webhooks},
 };
@@ -163,8 +166,8 @@ async fn open_leading(
     Ok((store, generation))
 }
 
-/// An importer that runs without a gateway, and the store that it works on. There is none if no other service can write
-/// to the store.
+/// An importer that runs without a gateway, and the store that it works on; `None` if no other service can write to the
+/// store. It imports by the model in force, and takes the lead only of a store that no model leads.
 ///
 /// # Errors
 /// [`AppError`], with what to do.
@@ -172,12 +175,23 @@ pub(crate) async fn importer(
     config: &StoreConfig,
     model: &Arc<Model>,
     model_text: &str,
-) -> Result<(Arc<dyn Store>, Option<Importer>), AppError> {
+) -> Result<Option<(Arc<dyn Store>, Importer)>, AppError> {
+    if let StoreUrl::Embedded(_) = config.url {
+        return Ok(None);
+    }
     let own = OwnModel::new(model, model_text)?;
+    let in_force = async || {
+        if examine(config, model).await?.presence == StorePresence::Current {
+            let store = open_to_read(config, model).await?;
+            own.expect_in_force(store.models().as_ref()).await?;
+        }
+        Ok(())
+    };
+    open_store::patiently(config, in_force).await?;
     let store = open_leading(config, &own).await?.0;
     let (model, new_epoch) = (Arc::clone(model), Arc::new(new_epoch));
     let importer = Importer::new(model, Arc::clone(&store), system_clock(), new_epoch);
-    Ok((store, importer))
+    Ok(importer.map(|importer| (store, importer)))
 }
 
 /// Collects while the gateway runs. After a failure it tries again the next time.

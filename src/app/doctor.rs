@@ -59,7 +59,10 @@ impl Report {
         if !can_be_opened {
             return Ok(());
         }
-        let store = Arc::new(MongoStore::open_existing(&options, model).await?);
+        let store = Arc::new(match repairs {
+            true => MongoStore::open_existing(&options, model).await?,
+            false => MongoStore::open_to_read(&options, model).await?,
+        });
         self.model(own, store.as_ref()).await?;
         let models = store.models();
         let record = models.record().await?;

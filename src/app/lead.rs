@@ -94,6 +94,18 @@ impl OwnModel {
         Ok(Planned { result, findings })
     }
 
+    /// Refuses a model that does not lead a store that another one leads.
+    pub(super) async fn expect_in_force(&self, models: &dyn Models) -> Result<(), StoreError> {
+        let record = models.record().await?;
+        let lead = record.known.get(&record.state.lead);
+        if lead.is_some_and(|lead| lead.text != self.text) {
+            return Err(StoreError::Unsuitable(
+                "the store is served with another model, and only that one imports: use its file, or start a gateway with this one, which imports too; `tidegate check` says what it changes".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Takes the lead, or serves beside a later model, and brings the feed in step as far as that must not wait. Returns
     /// the number of the model.
     ///

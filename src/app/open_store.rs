@@ -50,6 +50,24 @@ pub(crate) async fn open(
     }
 }
 
+/// Opens a store that is there and commits nothing. In MongoDB it makes nothing either.
+///
+/// # Errors
+/// [`StoreError`], with what to do.
+pub(crate) async fn open_to_read(
+    config: &StoreConfig,
+    model: &Model,
+) -> Result<Arc<dyn Store>, StoreError> {
+    match &config.url {
+        StoreUrl::Embedded(_) => Ok(open(config, model).await?.0),
+        StoreUrl::Mongodb(url) => {
+            let options = mongo_options(config, url).await?;
+            let store = MongoStore::open_to_read(&options, model).await?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
 /// Tries again while MongoDB cannot be reached: it may be starting, or electing a primary.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tidegate_core::{
 };
 
 use super::*;
-use crate::{auth::SigningKey, config::StoreUrl, sync::PullRequest};
+use crate::{auth::SigningKey, sync::PullRequest};
 
 impl Gateway {
     /// The same gateway on another store.

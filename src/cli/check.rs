@@ -101,7 +101,7 @@ async fn check_store(own: &OwnModel, config: &StoreConfig) -> CliResult {
             "store: of the format before; `check` compares its documents with the model once it is converted\n",
         ),
         StorePresence::Current => {
-            let (store, _) = app::open(config, &own.model).await?;
+            let store = app::open_to_read(config, &own.model).await?;
             report_plan(own, store.as_ref()).await?;
             print("store: good\n");
         }

@@ -53,8 +53,9 @@ pub(super) fn run(args: &ImportArgs) -> CliResult {
     let accepted = types(&model, &args.accept_deletes)?;
     block_on(async {
         let stop = serve::stop_requested()?;
-        let (store, importer) = app::importer(&config.store, &model, &text).await?;
-        let (collections, importer) = store.collections().zip(importer).ok_or(NOTHING_TO_IMPORT)?;
+        let importer = app::importer(&config.store, &model, &text).await?;
+        let (store, importer) = importer.ok_or(NOTHING_TO_IMPORT)?;
+        let collections = store.collections().ok_or(NOTHING_TO_IMPORT)?;
         for document_type in accepted {
             accept_deletes(collections.as_ref(), document_type).await?;
         }

@@ -147,7 +147,8 @@ pub struct MongoStore {
     slots: TransactionSlots,
     /// The slot of an importer, which takes none from pushes.
     import_slot: TransactionSlots,
-    _beats: AbortOnDropHandle<()>,
+    /// The heartbeats, if it writes.
+    _beats: Option<AbortOnDropHandle<()>>,
     findings: Vec<Finding>,
 }
 
@@ -185,7 +186,8 @@ impl MongoStore {
     /// MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
         let (context, findings) = opening::open(options, ModelLayout::of(model)).await?;
-        Self::over(context, findings, options).await
+        let store = Self::over(context, findings, options).await?;
+        store.living().await
     }
 
     /// Connects to an existing store, and makes nothing.
@@ -193,6 +195,14 @@ impl MongoStore {
     /// # Errors
     /// As [`MongoStore::open`] has them.
     pub async fn open_existing(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
+        Self::open_to_read(options, model).await?.living().await
+    }
+
+    /// The same, for a process that commits nothing. Other gateways do not see that it lives.
+    ///
+    /// # Errors
+    /// As [`MongoStore::open`] has them.
+    pub async fn open_to_read(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
         let (context, findings) = opening::connect(options, ModelLayout::of(model)).await?;
         Self::over(context, findings, options).await
     }
@@ -216,13 +226,23 @@ impl MongoStore {
         let commits = Arc::new(writer.run(commits).await?);
         let context = Arc::new(context);
         Ok(Self {
-            _beats: AbortOnDropHandle::new(tokio::spawn(live::beat(Arc::clone(&context)))),
+            _beats: None,
             commits,
             context,
             writer,
             slots: TransactionSlots::new(&options.random, options.transactions_max),
             import_slot: TransactionSlots::new(&options.random, 1),
             findings,
+        })
+    }
+
+    /// The same store, with heartbeats. The first comes before the first transaction, whose locks may have to be ended.
+    async fn living(self) -> Result<Self, StoreError> {
+        self.context.beat().await?;
+        let beats = tokio::spawn(live::beat(Arc::clone(&self.context)));
+        Ok(Self {
+            _beats: Some(AbortOnDropHandle::new(beats)),
+            ..self
         })
     }
 

@@ -114,8 +114,6 @@ pub(super) async fn with_other_connections(
     let client = Client::with_options(client_options(&options.client));
     let client = client.map_err(|error| server::of_options(&error))?;
     context.local_commits.begin(&client).await?;
-    // Before the first transaction, whose locks may have to be ended.
-    context.beat().await?;
     Ok(MongoContext {
         database: client.database(&options.database),
         client,

@@ -2,6 +2,7 @@
 //! devices, through kills and lost history.
 
 use std::{
+    fs,
     process::{Command, Output, Stdio},
     time::Duration,
 };
@@ -384,4 +385,31 @@ async fn without_its_database_a_gateway_says_that_it_is_not_there_and_a_start_fi
     })
     .await;
     assert_eq!(device.resets, 2, "the first pull, and the new store");
+}
+
+#[tokio::test]
+async fn an_import_by_a_model_that_is_not_in_force_is_refused_and_changes_nothing() {
+    let bench = Bench::start().await;
+    bench.fill(3).await;
+    let imported = bench.import(&[]);
+    assert!(
+        imported.status.success(),
+        "the first model leads: {imported:?}"
+    );
+    let state = bench.database.collection::<Document>("tidegate.state");
+    let lead = async || state.find_one(doc! { "_id": "model" }).await.unwrap();
+    let (before, model) = (lead().await, bench.directory.path().join("model.graphql"));
+    let text = fs::read_to_string(&model).unwrap();
+    let tags =
+        "type Tag @collection(name: \"tags\") @scope(by: \"public\") { id: ID! text: String }";
+    fs::write(&model, format!("{text}\n{tags}\n")).unwrap();
+    let refused = bench.import(&[]);
+    assert!(!refused.status.success());
+    let says = String::from_utf8(refused.stderr).unwrap();
+    assert_says(&says, &["served with another model", "tidegate check"]);
+    assert_eq!(lead().await, before);
+    let names = bench.database.list_collection_names().await.unwrap();
+    assert!(!names.contains(&"tags".to_owned()));
+    fs::write(&model, text).unwrap();
+    assert!(bench.import(&[]).status.success());
 }

@@ -4,9 +4,11 @@
 //! `moves` has changes of who sees what. The matrix of `tests/it/models.rs` has each change once.
 
 mod moves;
+mod withheld;
 
 use std::{collections::BTreeMap, fs};
 
+use futures_util::TryStreamExt;
 use mongodb::{
     Collection,
     bson::{Document, doc},
@@ -274,28 +276,6 @@ async fn a_type_that_does_not_hold_the_values_is_refused_with_a_count_and_device
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn documents_that_do_not_fit_are_withheld_before_serving_if_the_operator_accepts_it() {
-    for place in places().await {
-        let documents = [json!({"text": "1"}), json!({})];
-        let mut device = place
-            .filled(&tasks("text: String"), "... on Task { text }", &documents)
-            .await;
-        let narrowed = tasks("text: String!");
-        assert_says(
-            &place.refused(&narrowed),
-            &["1 stored document does", "Task/t1"],
-        );
-        let server = place.serve_with(&narrowed, &["--withhold"]);
-        assert_eq!(device.pull(&server).await, ["REVOKE t1"]);
-        assert_eq!(device.documents["t0"], json!({"text": "1"}));
-        server.stop();
-        // The model is in force now, and needs no flag.
-        let server = place.serve(&narrowed);
-        assert_eq!(device.pull(&server).await, [""; 0]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_stored_name_is_refused_unless_the_model_says_which_it_was() {
     for place in places().await {
         let documents = [json!({"note": "kept"}), json!({})];
@@ -439,4 +419,32 @@ async fn an_older_model_serves_beside_a_later_one_and_says_so() {
     fresh.selection = "... on Task { text size }".to_owned();
     fresh.pull(&later).await;
     assert_eq!(fresh.documents["t0"], json!({"text": "y", "size": 5}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_changes_nothing_in_mongodb() {
+    let [_, place] = places().await;
+    let before = tasks("text: String");
+    place.serve(&before).stop();
+    let database = Deployment::shared().await.client().await;
+    let database = database.database(place.database.as_ref().unwrap());
+    let feed = database.collection::<Document>("tidegate.feed");
+    feed.drop_index("x_1").await.unwrap();
+    let there = async || {
+        let mut there = BTreeMap::new();
+        for name in database.list_collection_names().await.unwrap() {
+            let collection = database.collection::<Document>(&name);
+            let indexes = collection.list_index_names().await.unwrap();
+            let documents = collection.find(doc! {}).sort(doc! { "_id": 1 });
+            let documents: Vec<Document> = documents.await.unwrap().try_collect().await.unwrap();
+            there.insert(name, (indexes, documents));
+        }
+        there
+    };
+    let found = there().await;
+    let tags = "type Tag @collection(name: \"tags\") @scope(by: \"team:{team}\") { id: ID! team: String! }";
+    let (good, printed) = place.check(&format!("{before}{tags}"));
+    assert!(good, "{printed}");
+    assert_says(&printed, &["plan: Tag"]);
+    assert_eq!(there().await, found);
 }
