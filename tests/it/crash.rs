@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 use self::cast::{Cast, random_ms};
-use crate::harness::{Server, Socket, command, complaint, expect_whole};
+use crate::harness::{Server, Socket, command, complaint, expect_sound, expect_whole};
 
 /// How often the gateway is killed under load. In addition it is killed while it starts, and so is `collect`.
 const KILLS: usize = 50;
@@ -44,6 +44,8 @@ async fn fifty_kills_lose_nothing_acknowledged_and_tear_nothing() {
     let pushes: i64 = cast.writers.iter().map(|writer| writer.pushes).sum();
     assert!(pushes > KILLS as i64, "{pushes} pushes are no load");
     cast.expect_followed(&server).await;
+    server.kill();
+    expect_sound(&directory.path().join(".tidegate"));
 }
 
 /// A command that is killed as well collects tombstones and markers. A client that has kept up need not reset.
@@ -105,6 +107,8 @@ async fn an_orderly_stop_under_load_keeps_what_was_acknowledged() {
         writer.push_well().await;
     }
     expect_whole(&server, &writers).await;
+    server.stop();
+    expect_sound(&directory.path().join(".tidegate"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
-    configured::{CONFIG, SECRET, configured, configured_on, with_secret},
+    configured::{CONFIG, SECRET, configured, configured_on, expect_sound, with_secret},
     feed::expect_no_gap,
     follower::Follower,
     outbox::Outbox,

@@ -23,7 +23,8 @@ use tidegate_core::{
     value::{Timestamp, Value},
 };
 
-use super::{file::OpenMode, *};
+use super::{file::OpenMode, tables::SCOPES, *};
+use crate::store::finding::Topic;
 
 const NEVER: u32 = u32::MAX;
 
@@ -340,4 +341,41 @@ async fn the_writer_outlives_a_panic() {
         .await;
     let found: BTreeSet<_> = found.unwrap().found.into_keys().collect();
     assert!(found.is_superset(&[key(1), key(3)].into()), "{found:?}");
+}
+
+#[tokio::test]
+async fn an_examination_finds_heads_that_are_not_at_the_end_of_their_feed() {
+    let directory = TempDir::new().unwrap();
+    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
+    let open = || EmbeddedStore::open(directory.path(), &options).unwrap();
+    let store = open();
+    commit(&store, 1, 10).await.unwrap();
+    commit(&store, 2, 10).await.unwrap();
+    drop(store);
+    for (state, broken) in [
+        ((2, 0), 0),
+        ((1, 0), 1),
+        ((3, 0), 1),
+        ((3, 3), 0),
+        ((2, 3), 1),
+    ] {
+        let database = Database::open(directory.path().join("tidegate.redb")).unwrap();
+        let writing = database.begin_write().unwrap();
+        writing
+            .open_table(SCOPES)
+            .unwrap()
+            .insert("a", state)
+            .unwrap();
+        writing.commit().unwrap();
+        drop(database);
+        let store = open();
+        let findings = store.examine_all().await.unwrap();
+        let heads = findings.iter().find(|it| it.topic == Topic::Heads).unwrap();
+        assert_eq!(
+            heads.count.unwrap_or_default(),
+            broken,
+            "{state:?}: {heads}"
+        );
+        drop(store);
+    }
 }

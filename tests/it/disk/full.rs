@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use super::{assert_at_rest, assert_not_writable, assert_says};
 use crate::harness::{
-    Client, Pushed, Replica, Server, SmallDisk, Socket, Writer, command, complaint_of, expect_whole,
+    Client, Pushed, Replica, Server, SmallDisk, Socket, Writer, command, complaint_of,
+    expect_sound, expect_whole,
 };
 
 const DISK_BYTES: u64 = 16 << 20;
@@ -46,6 +47,7 @@ async fn a_full_disk_refuses_pushes_until_there_is_room_and_loses_nothing() {
     }
     assert_eq!(follower.resets, 1, "continuity was never broken");
     server.stop();
+    expect_sound(&disk.path().join(".tidegate"));
 }
 
 /// Each push without room makes the store open its file again, which cut off the reads under way.
@@ -97,6 +99,8 @@ async fn a_gateway_killed_on_a_full_disk_starts_there_and_goes_on_once_there_is_
     disk.make_room();
     writers[0].push_well().await;
     expect_whole(&server, &writers).await;
+    server.stop();
+    expect_sound(&disk.path().join(".tidegate"));
 }
 
 /// When the disk became full during the write of the key, an empty key was left, and no later start could use it.

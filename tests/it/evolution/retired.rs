@@ -419,10 +419,27 @@ async fn documents_of_a_retired_type_are_on_no_page_and_take_no_changes() {
         )
         .await;
         assert_eq!(outcomes(&results), ["APPLIED", "APPLIED"]);
+        let changes = "query($at: Checkpoint) { changesSince(checkpoint: $at) { checkpoint reset revokedScopes changes { kind type documentId } } }";
+        let pulled = async |client: &Client, at: &Json| {
+            let page = client.data(changes, json!({ "at": at })).await;
+            page["changesSince"].clone()
+        };
+        let first = pulled(&client, &Json::Null).await;
+        assert_eq!(first["changes"].as_array().unwrap().len(), 2);
         server.stop();
 
         let server = serve(&place, true);
         let client = client.at(&server);
+        // A device keeps what it has: nothing revokes it.
+        let beside = pulled(&client, &first["checkpoint"]).await;
+        assert_eq!(
+            (
+                &beside["changes"],
+                &beside["reset"],
+                &beside["revokedScopes"]
+            ),
+            (&json!([]), &json!(false), &json!([]))
+        );
         let changes = json!([
             memo("b", "create", json!({"document": {"text": "two"}})),
             memo(
@@ -489,6 +506,9 @@ async fn documents_of_a_retired_type_are_on_no_page_and_take_no_changes() {
             client.data("{ memo(id: \"a\") { text } }", json!({})).await,
             json!({"memo": {"text": "one"}})
         );
+        let back = pulled(&client, &beside["checkpoint"]).await;
+        let edited = json!([{"kind": "UPSERT", "type": "Note", "documentId": "n"}]);
+        assert_eq!((&back["changes"], &back["reset"]), (&edited, &json!(false)));
     }
 }
 

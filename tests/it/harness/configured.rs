@@ -3,7 +3,11 @@
 //!
 //! The rules of a configuration are not known here.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use tempfile::TempDir;
 
@@ -41,6 +45,23 @@ pub(crate) fn with_secret(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = command(directory);
     command.args(arguments).env("TIDEGATE_AUTH__SECRET", SECRET);
     command
+}
+
+/// Expects that `doctor` finds nothing wrong in the embedded store of a stopped gateway with the example model.
+pub(crate) fn expect_sound(data: &Path) {
+    let directory = configured_on(&format!("embedded:{}", data.display()));
+    let doctor = with_secret(directory.path(), &["doctor"]).output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = doctor.unwrap();
+    let printed = String::from_utf8([stdout, stderr].concat()).unwrap();
+    assert!(status.success(), "{printed}");
+    assert!(
+        printed.contains("head is at the end of its feed"),
+        "{printed}"
+    );
 }
 
 impl Server {
