@@ -48,7 +48,7 @@ pub struct OpenConflict {
     pub key: DocumentKey,
     /// The scope of the document. A store updates it when the document moves.
     pub scope: Scope,
-    /// The scopes whose contents it shows. Only a user who may read all of them sees it.
+    /// The scopes whose contents it showed when it was opened.
     pub shown_in: BTreeSet<Scope>,
     /// When the gateway opened it.
     pub opened_at: Timestamp,
@@ -72,12 +72,12 @@ impl OpenConflict {
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
         model.is_in_use(&self.key.type_name)
             && grants.can_write(&self.scope)
-            && self.shown_in.iter().all(|scope| grants.can_read(scope))
             && self.shows_only_readable(model, grants)
     }
 
     /// Whether the user may read the document that the change met, and that document with the change, where the model puts
-    /// them. It may be a later model than the one under which the conflict was opened.
+    /// them. It may be a later model than the one under which the conflict was opened. What makes no scope by itself is
+    /// where it was then.
     fn shows_only_readable(&self, model: &Model, grants: &Grants) -> bool {
         let Some(document_type) = model.stored_type(&self.key.type_name) else {
             return false;
@@ -88,12 +88,19 @@ impl OpenConflict {
             let document = fitted.as_ref().unwrap_or(document);
             grant::scope_of(document_type, &self.key.id, document).ok()
         };
-        let theirs = self.theirs.as_ref();
-        let mut wanted = theirs.cloned().unwrap_or_default();
-        wanted.extend(self.pending.mine.document().cloned().unwrap_or_default());
-        let readable = |scope: Scope| grants.can_read(&scope);
-        theirs.is_none_or(|theirs| scope_of(theirs).is_some_and(readable))
-            && scope_of(&wanted).is_none_or(readable)
+        let theirs_readable = self.theirs.as_ref().is_none_or(|theirs| {
+            let scope = scope_of(theirs);
+            scope.is_some_and(|scope| grants.can_read(&scope))
+        });
+        let wanted_readable = self.pending.mine.document().is_none_or(|mine| {
+            let mut wanted = self.theirs.clone().unwrap_or_default();
+            wanted.extend(mine.clone());
+            match scope_of(&wanted) {
+                Some(scope) => grants.can_read(&scope),
+                None => self.shown_in.iter().all(|scope| grants.can_read(scope)),
+            }
+        });
+        theirs_readable && wanted_readable
     }
 
     /// The part of the inbox to which it counts.

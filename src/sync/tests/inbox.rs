@@ -2,7 +2,7 @@
 
 use tidegate_core::id::ConflictId;
 
-use super::*;
+use super::{skipped::lead, *};
 use crate::sync::inbox::{InboxPage, InboxRequest};
 
 /// Bob writes a text of 40 kB to a new document, and Alice's delete of it is held back: 80 kB with the document.
@@ -70,4 +70,57 @@ async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhi
         (ids(&pulled), pulled.has_more),
         (vec!["2", "3", "4", "5"], false)
     );
+}
+
+/// The same tasks, where the text says the team.
+const BY_TEXT: &str = r#"
+extend schema @grant(scope: "team:{team}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "team:{text}") @conflict(policy: MANUAL)
+{ id: ID! team: String! text: String! }
+"#;
+
+/// A member of the scope that a document leaves asks again and again, and knows the conflict's id.
+#[tokio::test]
+async fn a_conflict_of_a_document_that_moves_is_shown_to_nobody_and_then_where_it_is() {
+    let directory = TempDir::new().unwrap();
+    let (store, before) = Scripted::on(&directory).serve();
+    lead(MODEL, &store).await;
+    let (mallory, bob) = (alice(&before), member(&before, "bob", "red"));
+    before.push(&mallory, create("t")).await.unwrap();
+    let text = ("text".to_owned(), Value::String("blue".to_owned()));
+    let update = Action::Update {
+        base: BaseVersion(1),
+        set: Document::from([text]),
+        seen: None,
+    };
+    before.push(&bob, push_of("t", update)).await.unwrap();
+    let held = before.push(&mallory, delete("t")).await.unwrap();
+    let conflict = held.outcomes[0].inbox.clone().expect("it is held back");
+
+    let clock: Clock = Arc::new(|| Timestamp::EPOCH);
+    let after = start(BY_TEXT, store.clone(), clock, Limits::default());
+    let models = store.models();
+    let generation = models.register(BY_TEXT, "").await.unwrap();
+    let state = models.record().await.unwrap().state;
+    let change = state.led_by(generation, &model(BY_TEXT), Some(&model(MODEL)));
+    assert!(models.take_lead(&change).await.unwrap());
+    models.serve_as(generation).await.unwrap();
+    let all = InboxRequest::new(100, None).unwrap();
+    let shown = async |caller: &Caller| {
+        let page = after.conflicts(caller, &all).await.unwrap();
+        page.entries.len()
+    };
+    let (mallory, carol) = (alice(&after), member(&after, "carol", "blue"));
+    assert_eq!((shown(&mallory).await, shown(&carol).await), (0, 0));
+    let resolve = async |caller: &Caller| {
+        let resolution = Resolution::Theirs;
+        after
+            .resolve(caller, conflict.clone(), (BaseVersion(2), resolution))
+            .await
+    };
+    let refused = resolve(&mallory).await;
+    let expected = SyncError::Push(PushRefusal::ConflictNotFound);
+    assert_eq!(refused.unwrap_err().to_string(), expected.to_string());
+    lead(BY_TEXT, &store).await;
+    assert_eq!((shown(&mallory).await, shown(&carol).await), (0, 1));
 }
