@@ -518,7 +518,7 @@ type Seat @collection(name: "seats") @scope(by: "all") @grants(scope: "list:{{li
     }
 
     #[test]
-    fn no_two_types_have_one_number_whoever_registers_and_leads_meanwhile() {
+    fn no_two_types_have_one_number_when_models_register_and_lead_at_the_same_time() {
         let text = |types: &[&str]| {
             let types = types.iter().map(|name| {
                 let collection = format!("{}s", name.to_lowercase());
