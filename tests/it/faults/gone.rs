@@ -31,7 +31,9 @@ impl Pair {
         let proxy = Proxy::to(set, 0).await;
         let directories = [proxy.url(database), set.url(database)];
         let directories = directories.map(|url| configured_on(&url));
-        let behind_proxy = Server::serve(&directories[0]);
+        // A stamp's commit would be held back as well, and be taken for that of a push.
+        let serves_only = [("TIDEGATE_STORE__FOLLOW", "false")];
+        let behind_proxy = Server::serve_with(&directories[0], &serves_only);
         let other = Server::serve(&directories[1]);
         let alice = other.client("alice");
         let task = json!({"title": "Shared", "audience": "team:demo"});
