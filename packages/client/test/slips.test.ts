@@ -168,7 +168,7 @@ const SLIPS: readonly Slip[] = [
     rule: "4.4",
     does: "rebases what is queued on a create under way",
     file: "edits",
-    from: "...(draft.flight?.edits ?? [])",
+    from: ", ...flying.map((it) => keyText(it.type, it.id))",
     to: "",
   },
   {
@@ -217,8 +217,8 @@ const SLIPS: readonly Slip[] = [
     rule: "1.8",
     does: "joins a counter that it has sent",
     file: "view",
-    from: "sent ?? shown",
-    to: "shown",
+    from: 'edit.sent && merge === "COUNTER"',
+    to: "false",
   },
   {
     rule: "1.8",
@@ -274,6 +274,20 @@ const SLIPS: readonly Slip[] = [
     does: "forgets that an earlier copy was longer",
     file: "refusals",
     from: "...draft.queue().slice(0, flight.behind)",
+    to: "",
+  },
+  {
+    rule: "1.13",
+    does: "sends the rest of a transaction when another push has some of its ids",
+    file: "refusals",
+    from: "flight.atomic && consumed < flight.edits.length ? 0 : consumed",
+    to: "consumed",
+  },
+  {
+    rule: "1.14",
+    does: "forgets an unknown create once a pull has ended",
+    file: "edits",
+    from: "...draft.meta.unknownCreates, ",
     to: "",
   },
   {

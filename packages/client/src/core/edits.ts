@@ -119,8 +119,8 @@ function fold(draft: Draft, last: Edit, next: Edit): Edit | undefined {
 export function beginClient(draft: Draft, client: string): void {
   draft.meta.client = client;
   draft.meta.next = 1;
-  const open = [...draft.lingering().filter((it) => it.unknown), ...(draft.flight?.edits ?? [])];
-  const created = new Set(open.filter((it) => it.op === "create").map((it) => keyText(it.type, it.id)));
+  const flying = draft.flight?.edits.filter((it) => it.op === "create") ?? [];
+  const created = new Set([...draft.meta.unknownCreates, ...flying.map((it) => keyText(it.type, it.id))]);
   for (const it of draft.queue()) {
     const key = keyText(it.type, it.id);
     if (it.op === "create") created.add(key);

@@ -116,6 +116,8 @@ function settle(draft: Draft, flight: Flight, edit: Edit, result: Result): void 
   const failed = result.status === "CONFLICT" || result.status === "REJECTED";
   if (result.status !== "APPLIED") report(draft, outcomeOf(edit, result.status, result));
   if (edit.op === "create") {
+    const key = keyText(edit.type, edit.id);
+    draft.meta.unknownCreates = draft.meta.unknownCreates.filter((it) => it !== key);
     if (failed) dropQueuedOn(draft, edit);
     else if (flight.to.id !== draft.meta.client) rebaseOn(draft, edit);
   }

@@ -42,6 +42,8 @@ export interface Meta {
   readonly queued: number;
   /** The newest outcomes that were merged; older ones are dropped. */
   readonly merged: readonly number[];
+  /** The documents whose last create is UNKNOWN, as {@link keyText} has them. */
+  readonly unknownCreates: readonly string[];
 }
 
 /** A document that the gateway has shown. `ep`, `seen` and `at` are stamps: see {@link Meta}. */
@@ -174,6 +176,7 @@ export function freshMeta(client: string): Meta {
     refresh: [],
     queued: 0,
     merged: [],
+    unknownCreates: [],
   };
 }
 

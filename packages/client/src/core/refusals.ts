@@ -6,7 +6,7 @@ import type { PushId, Refusal } from "../protocol.js";
 import type { Draft } from "./draft.js";
 import { beginClient, dropQueuedOn, forgetCopies } from "./edits.js";
 import { asSent, fly, isTo, report, sentAtFront } from "./pushes.js";
-import type { Flight, Outcome } from "./records.js";
+import { keyText, type Flight, type Outcome } from "./records.js";
 
 /** The same request may succeed later. */
 const TRANSIENT = new Set([
@@ -78,12 +78,15 @@ export function asked(draft: Draft, client: string, last: number, newId: string)
 function settleConsumed(draft: Draft, flight: Flight, refusal: Refusal, consumed: number, newId: string): void {
   draft.flight = null;
   const edits = [...flight.edits, ...draft.queue().slice(0, flight.behind)];
-  for (const edit of edits.slice(flight.edits.length, consumed)) draft.takeEdit(edit.n);
-  for (const edit of edits.slice(0, consumed)) {
+  // A push consumes its ids at once: the transaction was not applied, and goes back whole.
+  const leaves = flight.atomic && consumed < flight.edits.length ? 0 : consumed;
+  for (const edit of edits.slice(flight.edits.length, leaves)) draft.takeEdit(edit.n);
+  for (const edit of edits.slice(0, leaves)) {
+    if (edit.op === "create") draft.meta.unknownCreates = [...draft.meta.unknownCreates, keyText(edit.type, edit.id)];
     report(draft, { n: edit.n, edit, status: "UNKNOWN", error: errorOf(refusal) });
     draft.linger({ ...edit, by: flight.to.id, heard: draft.meta.round, unknown: true });
   }
-  for (const edit of flight.edits.slice(consumed)) draft.putEdit(edit);
+  for (const edit of flight.edits.slice(leaves)) draft.putEdit(edit);
   forgetCopies(draft);
   if (refusal.code === "MUTATION_ID_REUSED" || flight.to.id !== draft.meta.client) beginClient(draft, newId);
   else draft.meta.next = flight.to.firstMutationId + consumed;
@@ -110,9 +113,9 @@ function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
 
 /** 1.8: the counters of what was sent show without the edit before them that was refused. */
 function showSent(draft: Draft): void {
-  const sent = sentAtFront(draft);
-  for (const edit of sent) draft.putEdit({ ...edit, sent: {} });
-  for (const edit of sent) draft.putEdit(asSent(draft, edit));
+  const edits = sentAtFront(draft);
+  for (const { sent, ...edit } of edits) if (sent) draft.putEdit(edit);
+  for (const edit of edits) draft.putEdit(asSent(draft, edit));
 }
 
 function errorOf({ code, message }: Refusal): NonNullable<Outcome["error"]> {

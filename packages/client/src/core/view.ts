@@ -22,8 +22,10 @@ function over(model: CoreModel, body: Body | undefined, edit: Edit): Body | unde
       if (body === undefined) return undefined;
       const fields = Object.entries(edit.set).map(([field, value]) => {
         const merge = own(type?.merges ?? {}, field);
-        const sent = own(edit.sent ?? {}, field);
-        return [field, sent ?? shown(merge, own(body, field), own(edit.base, field), value)] as const;
+        if (edit.sent && merge === "COUNTER") {
+          return [field, own(edit.sent, field) ?? own(body, field) ?? null] as const;
+        }
+        return [field, shown(merge, own(body, field), own(edit.base, field), value)] as const;
       });
       return { ...body, ...Object.fromEntries(fields) };
     }

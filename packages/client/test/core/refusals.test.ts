@@ -254,6 +254,43 @@ test("1.13 ids that another push used: what is not consumed goes under a new cli
   assert.deepEqual([after?.to.firstMutationId, after?.edits.map((it) => it.id)], [1, ["b", "a"]]);
 });
 
+test("1.14 a 0 stays behind an unknown create under every later client id", async () => {
+  const device = await deviceWith();
+  for (const id of ["a", "b"]) await device.create(id);
+  await device.update("a", { title: "the create may have failed" });
+  await device.send();
+  await device.refused("MUTATION_ID_REUSED");
+  await device.asked(1);
+  await device.pull();
+  await device.pull({ reset: true, epoch: "e2" });
+  const waits = async (): Promise<unknown> => (await device.queue()).map((it) => [it.id, it.op, it.bv]);
+  assert.deepEqual(await waits(), [
+    ["b", "create", 0],
+    ["a", "update", 0],
+  ]);
+});
+
+test("1.13 a transaction goes back whole when another push has some of its ids", async () => {
+  const device = await deviceWith();
+  await device.create("a");
+  await device.transaction(
+    { op: "create", type: "Task", id: "b", document: {} },
+    { op: "create", type: "Task", id: "c", document: {} },
+  );
+  await device.send();
+  await device.refused("PAYLOAD_TOO_LARGE");
+  await device.asked(0);
+  await device.send();
+  await device.refused("MUTATION_ID_REUSED");
+  await device.asked(1);
+  assert.deepEqual(
+    (await device.outcomes()).map((it) => it.status),
+    ["REFUSED"],
+  );
+  const next = await device.send();
+  assert.deepEqual([next?.atomic, next?.edits.map((it) => it.id)], [true, ["b", "c"]]);
+});
+
 test("a retry is a new edit on today's document", async () => {
   const device = await deviceWith(upsert("a", 1, { spent: 1, title: "old" }));
   await device.update("a", { spent: 3, title: "mine" });
