@@ -16,3 +16,4 @@ export type { FieldConflict, Policy, Value } from "./protocol.js";
 export { indexedDBStorage } from "./storage/indexeddb.js";
 export { memoryStorage } from "./storage/memory.js";
 export type { Storage } from "./storage/storage.js";
+export type { Stream } from "./transport/transport.js";

@@ -3,7 +3,15 @@
  */
 
 import { EditError, type Changes, type Intent } from "../core/edits.js";
-import { freshMeta, isAlive, keyText, type Edit as CoreEdit, type Outcome } from "../core/records.js";
+import {
+  freshMeta,
+  isAlive,
+  keyText,
+  type Edit as CoreEdit,
+  type Flight,
+  type Meta,
+  type Outcome,
+} from "../core/records.js";
 import type { Need } from "../core/draft.js";
 import type { Event } from "../core/step.js";
 import { view } from "../core/view.js";
@@ -39,34 +47,35 @@ class TidegateClient {
   readonly #opened: Promise<void>;
   /** Ends listening to the browser's network. */
   readonly #unlisten: () => void;
+  #bytes = 0;
 
   constructor(readonly options: ClientOptions) {
     const { model, storage } = options;
     this.#engine = new Engine(model, storage);
     this.#sync = this.#newSync();
     this.status = new LiveValue();
-    this.status.set({ phase: "offline", lastSync: undefined, unsent: 0, durable: storage.durable, error: undefined });
+    this.status.set({
+      phase: "offline",
+      stream: undefined,
+      done: 0,
+      bytes: 0,
+      lastSync: undefined,
+      unsent: 0,
+      durable: storage.durable,
+      error: undefined,
+    });
     this.outcomes = this.#live(
       (touched) => touched.outcomes,
       () => this.#outcomes(),
     );
     this.#engine.listen((touched) => {
       if (touched.queued) this.#sync.kick();
-      count();
+      this.#say({ unsent: touched.unsent });
     });
     this.#unlisten = whenOnline(() => {
       this.#sync.wake();
     });
-    const count = recomputed(
-      () => this.#unsent(),
-      (unsent) => {
-        this.#say({ unsent });
-      },
-    );
-    this.#opened = storage.open(freshMeta(newId())).then(() => {
-      count();
-      this.#sync.start();
-    });
+    this.#opened = this.#open();
     this.#opened.catch((failure: unknown) => {
       this.#say({ phase: "halted", error: { code: "STORAGE", message: String(failure) } });
     });
@@ -140,6 +149,13 @@ class TidegateClient {
     await this.options.storage.destroy();
   }
 
+  async #open(): Promise<void> {
+    await this.options.storage.open(freshMeta(newId()));
+    const { meta, flight } = await this.options.storage.read({});
+    this.#say({ unsent: unsentOf(meta, flight) });
+    this.#sync.start();
+  }
+
   async #stop(): Promise<void> {
     await this.#opened;
     this.#unlisten();
@@ -149,7 +165,7 @@ class TidegateClient {
 
   #newSync(): Sync {
     const { options } = this;
-    const { url, token, model, fetch, webSocket } = options;
+    const { url, token, model, fetch, webSocket, pauses = PAUSES } = options;
     const aliases = Object.fromEntries(Object.entries(model.types).map(([type, it]) => [type, it.aliases]));
     const network = new Network({
       url,
@@ -159,17 +175,27 @@ class TidegateClient {
       hash: model.hash,
       ...(fetch && { fetch }),
       ...(webSocket && { webSocket }),
+      pollMs: pauses.maxMs / 2,
+      onBytes: (count) => {
+        this.#bytes += count;
+      },
     });
     return new Sync({
       engine: this.#engine,
       transport: network,
       types: this.#types(),
       first: options.first ?? [],
-      pauses: options.pauses ?? PAUSES,
+      pauses,
       confirmMs: CONFIRM_MS,
       newId,
       onPhase: (phase: Phase, error?: Halt) => {
-        this.#say({ phase, error, ...(phase === "live" && { lastSync: new Date() }) });
+        const live = phase === "live" && { lastSync: new Date(), done: 0 };
+        const stream = phase === "live" ? network.stream : undefined;
+        this.#say({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
+      },
+      onPage: (changes: number) => {
+        const { phase, done = 0 } = this.status.value ?? {};
+        this.#say({ done: phase === "live" ? 0 : done + changes, bytes: this.#bytes });
       },
     });
   }
@@ -259,7 +285,7 @@ class TidegateClient {
 
   async #unsent(): Promise<number> {
     const { meta, flight } = await this.#read({});
-    return meta.queued + (flight?.edits.length ?? 0);
+    return unsentOf(meta, flight);
   }
 
   async #outcomes(): Promise<readonly OutcomeOf[]> {
@@ -286,6 +312,10 @@ function whenOnline(listener: () => void): () => void {
   return () => {
     removeEventListener?.("online", listener);
   };
+}
+
+function unsentOf(meta: Meta, flight: Flight | null): number {
+  return meta.queued + (flight?.edits.length ?? 0);
 }
 
 function createOf(type: string, { id, ...document }: Body): Intent & { op: "create" } {

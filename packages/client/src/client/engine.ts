@@ -15,6 +15,8 @@ export interface Touched {
   readonly outcomes: boolean;
   /** Whether there is something new to send. */
   readonly queued: boolean;
+  /** How many edits have no answer now. */
+  readonly unsent: number;
 }
 
 type Listener = (touched: Touched) => void;
@@ -88,5 +90,6 @@ function touchedBy(writes: Writes, before: Slice): Touched {
     types,
     outcomes: writes.outcomes.length > 0,
     queued: writes.queue.some(([, edit]) => edit !== null),
+    unsent: meta.queued + (writes.flight?.edits.length ?? 0),
   };
 }

@@ -9,6 +9,8 @@ export interface PauseOptions {
 
 export class Backoff {
   #failures = 0;
+  /** When the last pause ended. */
+  #ended = -Infinity;
   #wake: () => void = () => undefined;
 
   constructor(readonly options: PauseOptions) {}
@@ -16,6 +18,8 @@ export class Backoff {
   /** Waits longer after each failure, between half of the pause and all of it, and at least so many seconds. */
   async pause(seconds: number, signal: AbortSignal): Promise<void> {
     const { minMs, maxMs } = this.options;
+    // What has worked for so long is no failure that repeats.
+    if (performance.now() - this.#ended > maxMs) this.#failures = 0;
     const longest = Math.min(maxMs, minMs * 2 ** Math.min(this.#failures++, 16));
     const ms = Math.max(seconds * 1000, longest * (0.5 + Math.random() / 2));
     if (signal.aborted) return;
@@ -28,6 +32,7 @@ export class Backoff {
       signal.addEventListener("abort", this.#wake, { once: true });
     });
     signal.removeEventListener("abort", this.#wake);
+    this.#ended = performance.now();
   }
 
   /** It has worked: the next pause is short again. */

@@ -25,9 +25,11 @@ export interface SyncOptions {
   /** How long an answer may stay unconfirmed before the client reads the store again. */
   readonly confirmMs: number;
   readonly onPhase: (phase: Phase, error?: Halt) => void;
+  /** A page of so many changes is stored. */
+  readonly onPage: (changes: number) => void;
 }
 
-/** Why a client has stopped. It keeps everything, and goes on after a restart. */
+/** What keeps a client from going on. It keeps everything; one that has halted goes on after a restart. */
 export interface Halt {
   readonly code: string;
   readonly message: string;
@@ -36,6 +38,7 @@ export interface Halt {
 export class Sync {
   readonly #stop = new AbortController();
   readonly #reading: Backoff;
+  readonly #streaming: Backoff;
   readonly #sending: Backoff;
   #done: Promise<unknown> = Promise.resolve();
   #following: AbortController | undefined;
@@ -49,6 +52,7 @@ export class Sync {
 
   constructor(readonly options: SyncOptions) {
     this.#reading = new Backoff(options.pauses);
+    this.#streaming = new Backoff(options.pauses);
     this.#sending = new Backoff(options.pauses);
   }
 
@@ -75,8 +79,8 @@ export class Sync {
 
   /** The network may be back. */
   wake(): void {
-    this.#reading.wake();
-    this.#sending.wake();
+    this.options.transport.wake();
+    for (const backoff of [this.#reading, this.#streaming, this.#sending]) backoff.wake();
   }
 
   /** Reads the store again, after what is under way. */
@@ -94,15 +98,16 @@ export class Sync {
 
   async #read(): Promise<void> {
     while (!this.#ended()) {
+      let backoff = this.#reading;
       try {
-        this.options.onPhase("catching-up");
         await this.#identify();
         await this.#catchUp();
         this.#reading.succeed();
+        backoff = this.#streaming;
         await this.#follow();
       } catch (failure) {
         if (this.#ended()) return;
-        await this.#refused(failure, this.#reading);
+        await this.#refused(failure, backoff);
       }
     }
   }
@@ -152,6 +157,8 @@ export class Sync {
     const { engine, newId } = this.options;
     const { checkpoint: from, refresh } = asked;
     await this.#carryOut(await engine.do({ is: "page", page, from, types, refresh, round, newId: newId() }));
+    if (round !== null) this.options.onPhase("catching-up");
+    this.options.onPage(page.changes.length);
     if (page.reset || page.revokedScopes.length > 0) this.#mayBeDead = true;
     // The page may bring the epoch in which it may send.
     this.kick();
@@ -172,7 +179,6 @@ export class Sync {
       if (this.#mayBeDead) await this.#sweep();
       if (round !== null) this.options.onPhase("live");
       round = null;
-      this.#reading.succeed();
       this.#confirmLater();
     };
     await transport.follow({ ...begun, types }, take, signal);
@@ -269,8 +275,9 @@ export class Sync {
 
   async #refused(failure: unknown, backoff: Backoff): Promise<void> {
     if (!(failure instanceof Refused)) throw failure;
-    this.options.onPhase("offline");
     const { refusal } = failure;
+    // Without its stream it may still be online: the next pull tells.
+    this.options.onPhase(backoff === this.#streaming ? "catching-up" : "offline", refusal);
     await this.#carryOut(await this.options.engine.do({ is: "unread", refusal }), backoff);
   }
 
@@ -285,7 +292,6 @@ export class Sync {
           break;
         case "token":
           this.#identified = false;
-          this.options.transport.forgetToken();
           await backoff.pause(0, this.#signal);
           break;
         case "halt":

@@ -7,6 +7,7 @@ import type { Increment, SetChange } from "../core/values.js";
 import type { Policy, Value } from "../protocol.js";
 import type { Storage } from "../storage/storage.js";
 import type { Operations } from "../transport/network.js";
+import type { Stream } from "../transport/transport.js";
 import type { Live } from "./live.js";
 import type { PauseOptions } from "./pause.js";
 import type { Filter } from "./query.js";
@@ -75,13 +76,19 @@ export interface TransactionCollection<S extends CollectionShape> {
 
 export interface Status {
   readonly phase: Phase;
+  /** How it follows while it is live. */
+  readonly stream: Stream | undefined;
+  /** How many changes it has read since it began to catch up. */
+  readonly done: number;
+  /** How many bytes have arrived, decompressed. */
+  readonly bytes: number;
   /** When the client last stood at the end of what there is. */
   readonly lastSync: Date | undefined;
   /** Edits that have no answer. */
   readonly unsent: number;
   /** Whether what it holds outlasts the process. */
   readonly durable: boolean;
-  /** Why it has halted. */
+  /** Why it is offline, or has halted. */
   readonly error: Halt | undefined;
 }
 

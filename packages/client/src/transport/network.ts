@@ -1,17 +1,16 @@
 /**
- * The network: pushes and pulls by `fetch`, following by a WebSocket. Where there is none, it polls.
+ * The network: pushes and pulls by `fetch`, following by a stream. Where none works, it asks again and again.
  */
 
 import type { Page, PushInput, Result } from "../protocol.js";
 import { dataOf, pageOf, resultsOf, viewerOf, type Aliases } from "./answers.js";
-import { subscribe } from "./socket.js";
-import { unreachable, type Position, type Transport, type Viewer } from "./transport.js";
+import { post, type Request } from "./http.js";
+import { Streams } from "./streams.js";
+import { Token } from "./token.js";
+import type { Position, Stream, Transport, Viewer } from "./transport.js";
 
-/** How long a request may take: longer than the gateway's own deadline. */
-const REQUEST_MS = 60_000;
-
-/** How often a client without WebSockets asks what is new. */
-const POLL_MS = 15_000;
+/** How often a client without a stream asks what is new before it tries streams again. */
+const POLLS = 240;
 
 export interface Operations {
   readonly changesSince: string;
@@ -31,104 +30,114 @@ export interface NetworkOptions {
   readonly hash: string;
   readonly fetch?: typeof fetch;
   readonly webSocket?: typeof WebSocket;
+  /** The pause between two questions of what is new, without a stream. */
+  readonly pollMs: number;
+  readonly onBytes?: (count: number) => void;
 }
 
-export class Network implements Transport {
-  #token: string | undefined;
+type Data = ReturnType<typeof dataOf>;
 
-  constructor(readonly options: NetworkOptions) {}
+export class Network implements Transport {
+  readonly #token: Token;
+  readonly #streams: Streams;
+
+  constructor(readonly options: NetworkOptions) {
+    const { token, webSocket } = options;
+    this.#token = new Token(token);
+    this.#streams = new Streams(webSocket ?? (globalThis as { WebSocket?: typeof WebSocket }).WebSocket);
+  }
+
+  get stream(): Stream {
+    return this.#streams.best;
+  }
 
   async pull(position: Position, signal: AbortSignal): Promise<Page> {
-    const data = await this.#request("changesSince", variablesOf(position), signal);
+    const data = await this.#post("changesSince", variablesOf(position), signal);
     return pageOf(data.changesSince, this.options.aliases);
   }
 
   async push(input: PushInput, signal: AbortSignal): Promise<readonly Result[]> {
-    const data = await this.#request("pushChanges", { input }, signal);
+    const data = await this.#post("pushChanges", { input }, signal);
     return resultsOf(data.pushChanges, input.changes.length, this.options.aliases);
   }
 
   async viewer(client: string, signal: AbortSignal): Promise<Viewer> {
-    return viewerOf((await this.#request("viewer", { clientId: client }, signal)).viewer);
+    return viewerOf((await this.#post("viewer", { clientId: client }, signal)).viewer);
   }
 
   async follow(position: Position, take: (page: Page) => Promise<void>, signal: AbortSignal): Promise<void> {
-    const webSocket = this.options.webSocket ?? (globalThis as { WebSocket?: typeof WebSocket }).WebSocket;
-    if (!webSocket) return this.#poll(position, take, signal);
-    const ended = new AbortController();
-    signal.addEventListener("abort", () => {
-      ended.abort();
-    });
+    if (this.stream === "polling") return this.#poll(position, take, signal);
+    const failed = new AbortController();
     let taken = Promise.resolve();
-    const { url, operations, hash, aliases } = this.options;
-    const next = (payload: unknown): void => {
-      const page = pageOf(dataOf(payload).changes, aliases);
-      taken = taken.then(() => (ended.signal.aborted ? undefined : take(page)));
+    const next = (data: Data): void => {
+      const page = pageOf(data.changes, this.options.aliases);
+      taken = taken.then(() => (either.aborted ? undefined : take(page)));
       taken.catch(() => {
-        ended.abort();
+        failed.abort();
       });
     };
-    const init = { Authorization: `Bearer ${await this.#bearer()}`, "Tidegate-Schema": hash };
-    const variables = variablesOf(position);
-    const address = url.replace(/^http/, "ws");
-    const subscription = { url: address, webSocket, init, query: operations.changes, variables, next };
-    await subscribe(subscription, ended.signal).finally(() => taken);
-    await taken;
+    const either = AbortSignal.any([signal, failed.signal]);
+    await this.#stream("changes", variablesOf(position), next, either).finally(() => taken);
   }
 
-  forgetToken(): void {
-    this.#token = undefined;
+  wake(): void {
+    this.#streams.reset();
+  }
+
+  #post(operation: keyof Operations, variables: object, signal: AbortSignal): Promise<Data> {
+    return this.#token.use((token) => post(this.#request(token, operation, variables), signal), signal);
+  }
+
+  #stream(
+    operation: keyof Operations,
+    variables: object,
+    next: (data: Data) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#token.use((token) => {
+      return this.#streams.open(this.#request(token, operation, variables), next, signal);
+    }, signal);
   }
 
   async #poll(position: Position, take: (page: Page) => Promise<void>, signal: AbortSignal): Promise<void> {
     let { checkpoint } = position;
-    while (!signal.aborted) {
+    for (let polls = 0; polls < POLLS && this.stream === "polling" && !signal.aborted;) {
       const page = await this.pull({ ...position, checkpoint }, signal);
       await take(page);
       checkpoint = page.checkpoint;
-      if (!page.hasMore) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      if (page.hasMore) continue;
+      polls += 1;
+      await pause(this.options.pollMs, signal);
     }
+    this.#streams.reset();
   }
 
-  async #bearer(): Promise<string> {
-    try {
-      this.#token ??= await this.options.token();
-      return this.#token;
-    } catch (failure) {
-      // It asks a server of the app, which may be out of reach too.
-      throw unreachable(`there is no token: ${String(failure)}`);
-    }
-  }
-
-  async #request(
-    operation: keyof Operations,
-    variables: object,
-    signal: AbortSignal,
-  ): Promise<ReturnType<typeof dataOf>> {
-    const { url, operations, hash } = this.options;
-    const headers = {
-      "Content-Type": "application/json",
-      Accept: "application/graphql-response+json, application/json",
-      Authorization: `Bearer ${await this.#bearer()}`,
-      "Tidegate-Schema": hash,
+  #request(token: string, operation: keyof Operations, variables: object): Request {
+    const { url, operations, hash, fetch: send, onBytes } = this.options;
+    return {
+      url: new URL(url, (globalThis as { location?: { href: string } }).location?.href).href,
+      // A method of the browser's window is called on nothing else.
+      fetch: send ?? ((to, init) => fetch(to, init)),
+      headers: { Authorization: `Bearer ${token}`, "Tidegate-Schema": hash },
+      body: { query: operations[operation], variables },
+      onBytes: onBytes ?? (() => undefined),
     };
-    const body = JSON.stringify({ query: operations[operation], variables });
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]);
-    const send = this.options.fetch ?? fetch;
-    try {
-      const response = await send(url, { method: "POST", headers, body, signal: limit });
-      const retryAfter = Number(response.headers.get("Retry-After") ?? NaN);
-      const answer: unknown = JSON.parse(await response.text());
-      return dataOf(answer, Number.isFinite(retryAfter) ? retryAfter : undefined);
-    } catch (failure) {
-      // `fetch` fails with many kinds of errors, and none says whether the request arrived.
-      throw failure instanceof TypeError || failure instanceof SyntaxError || failure instanceof DOMException
-        ? unreachable(failure.message)
-        : failure;
-    }
   }
 }
 
 function variablesOf({ checkpoint, types, refresh }: Position): object {
   return { checkpoint, types, ...(refresh.length > 0 && { refresh }) };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
 }

@@ -2,29 +2,26 @@
  * One subscription over one socket of `graphql-transport-ws`. It does not connect again: that is the caller's matter.
  */
 
+import type { Request } from "./http.js";
 import { asObject, refusalOf, Refused, unreachable } from "./transport.js";
 
 /** How often a silent socket is asked whether it lives, and how long it may take to say so. */
 const PING_MS = 12_000;
 const PONG_MS = 8_000;
 
-/** Codes with which a gateway closes after the client broke the protocol. */
-const FATAL = new Set([1002, 1009, 4400, 4401, 4406, 4409, 4429]);
-
-export interface Subscription {
-  readonly url: string;
-  readonly webSocket: typeof WebSocket;
-  /** The payload of `connection_init`. */
-  readonly init: Readonly<Record<string, string>>;
-  readonly query: string;
-  readonly variables: object;
-  /** Takes the payload of a `next`. */
-  readonly next: (payload: unknown) => void;
-}
-
 /** Resolves when the gateway completes the subscription or `signal` aborts it; rejects with {@link Refused}. */
-export function subscribe(subscription: Subscription, signal: AbortSignal): Promise<void> {
-  const socket = new subscription.webSocket(subscription.url, "graphql-transport-ws");
+export function subscribe(
+  { url, headers, body, onBytes }: Request,
+  webSocket: typeof WebSocket,
+  next: (payload: unknown) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let socket: WebSocket;
+  try {
+    socket = new webSocket(url.replace(/^http/, "ws"), "graphql-transport-ws");
+  } catch (failure) {
+    return Promise.reject(unreachable(String(failure)));
+  }
   const send = (message: object): void => {
     if (socket.readyState === 1) socket.send(JSON.stringify(message));
   };
@@ -33,6 +30,7 @@ export function subscribe(subscription: Subscription, signal: AbortSignal): Prom
     const end = (failure?: Error): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
+      socket.onmessage = null;
       if (failure === undefined) resolve();
       else reject(failure);
       socket.close(1000);
@@ -47,25 +45,22 @@ export function subscribe(subscription: Subscription, signal: AbortSignal): Prom
         timer = setTimeout(end, PONG_MS, unreachable("the socket is silent"));
       }, PING_MS);
     };
-    const hear = (message: Readonly<Record<string, unknown>>): void => {
-      const { type, payload } = message;
-      if (type === "connection_ack") {
-        const { query, variables } = subscription;
-        send({ id: "1", type: "subscribe", payload: { query, variables } });
-      } else if (type === "ping") send({ type: "pong" });
-      else if (type === "next") subscription.next(payload);
+    const hear = ({ type, payload }: Readonly<Record<string, unknown>>): void => {
+      if (type === "connection_ack") send({ id: "1", type: "subscribe", payload: body });
+      else if (type === "ping") send({ type: "pong" });
+      else if (type === "next") next(payload);
       else if (type === "error") end(refusalOf(Array.isArray(payload) ? payload : []));
       else if (type === "complete") end();
     };
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) abort();
     socket.onopen = () => {
-      send({ type: "connection_init", payload: subscription.init });
+      send({ type: "connection_init", payload: headers });
     };
     socket.onmessage = (event) => {
       watch();
       try {
-        hear(asObject(JSON.parse(String(event.data))) ?? {});
+        const text = String(event.data);
+        onBytes(new TextEncoder().encode(text).length);
+        hear(asObject(JSON.parse(text)) ?? {});
       } catch (failure) {
         end(failure instanceof Refused ? failure : unreachable("a message is not that of a gateway"));
       }
@@ -77,12 +72,13 @@ export function subscribe(subscription: Subscription, signal: AbortSignal): Prom
       end(closed(code, reason));
     };
     watch();
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
   });
 }
 
+/** Any code but that of the token may come from a proxy. What the gateway has against a request, it says by POST too. */
 function closed(code: number, reason: string): Refused {
   const message = `the socket was closed with ${code} ${reason}`;
-  if (code === 4403) return new Refused({ code: "UNAUTHENTICATED", message, extensions: {} });
-  if (FATAL.has(code)) return new Refused({ code: `CLOSED_${code}`, message, extensions: {} });
-  return unreachable(message);
+  return code === 4403 ? new Refused({ code: "UNAUTHENTICATED", message, extensions: {} }) : unreachable(message);
 }

@@ -26,15 +26,20 @@ export interface Viewer {
   readonly lastMutationId: number | null;
 }
 
+/** How a client follows: by a WebSocket, by an event stream, or by asking again and again where neither works. */
+export type Stream = "socket" | "events" | "polling";
+
 /** Every method rejects with {@link Refused}. */
 export interface Transport {
+  /** How it follows, or would. */
+  readonly stream: Stream;
   pull(position: Position, signal: AbortSignal): Promise<Page>;
   push(input: PushInput, signal: AbortSignal): Promise<readonly Result[]>;
   viewer(client: string, signal: AbortSignal): Promise<Viewer>;
   /** Follows what happens from a position on, one page after the other, until it fails or is aborted. */
   follow(position: Position, take: (page: Page) => Promise<void>, signal: AbortSignal): Promise<void>;
-  /** The token was refused; the next request asks for another. */
-  forgetToken(): void;
+  /** The network may be another one: streams that failed are tried again. */
+  wake(): void;
 }
 
 /** It did not arrive, or what came is no answer of a gateway. It may succeed later. */

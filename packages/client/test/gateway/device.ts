@@ -42,7 +42,14 @@ export class Device {
 
   #connect(): Network {
     const token = (): string => this.#token();
-    return new Network({ url: this.url, token, operations: model.operations, aliases: {}, hash: model.hash });
+    return new Network({
+      url: this.url,
+      token,
+      operations: model.operations,
+      aliases: {},
+      hash: model.hash,
+      pollMs: 100,
+    });
   }
 
   /** From now on it has another token. */

@@ -44,10 +44,10 @@ export class Gateway {
     return new Gateway(`${address}/graphql`, data, process);
   }
 
-  /** A token of a user of some teams, signed with the key of `dev`. */
-  token(user: string, teams: readonly string[] = ["demo"]): string {
+  /** A token of a user of some teams for so many seconds, signed with the key of `dev`. */
+  token(user: string, teams: readonly string[] = ["demo"], seconds = 3600): string {
     const now = Math.floor(Date.now() / 1000);
-    const claims = { sub: user, teams, iat: now, exp: now + 3600 };
+    const claims = { sub: user, teams, iat: now, exp: now + seconds };
     const signed = [{ alg: "HS256", typ: "JWT" }, claims].map((it) => encode(JSON.stringify(it))).join(".");
     return `${signed}.${createHmac("sha256", this.#key).update(signed).digest("base64url")}`;
   }
