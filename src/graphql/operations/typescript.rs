@@ -18,11 +18,14 @@ use super::{
 };
 
 /// The operations that the client sends.
-const SENT: [(&str, &str); 4] = [
+const SENT: [(&str, &str); 7] = [
     ("changesSince", "ChangesSince"),
     ("changes", "Changes"),
     ("pushChanges", "PushChanges"),
     ("viewer", "Viewer"),
+    ("conflicts", "Conflicts"),
+    ("followConflicts", "FollowConflicts"),
+    ("resolveConflict", "ResolveConflict"),
 ];
 
 /// Names that no type of TypeScript may have, or that the module uses.
