@@ -28,6 +28,7 @@ export interface Page {
   readonly reset: boolean;
   readonly revokedScopes: readonly string[];
   readonly epoch: string;
+  readonly serverTime?: string;
 }
 
 /** A document as an outcome shows it, beside its own fields. */

@@ -231,8 +231,8 @@ const SLIPS: readonly Slip[] = [
     rule: "1.9",
     does: "takes bases of counters from another place than the view",
     file: "edits",
-    from: "base: pick(seen, Object.keys(changes))",
-    to: "base: pick(draft.doc(type, id)?.body ?? {}, Object.keys(changes))",
+    from: "base: pick(seen, Object.keys(set))",
+    to: "base: pick(draft.doc(type, id)?.body ?? {}, Object.keys(set))",
   },
   {
     rule: "1.10",

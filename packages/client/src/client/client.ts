@@ -3,26 +3,19 @@
  */
 
 import { EditError, type Changes, type Intent } from "../core/edits.js";
-import {
-  freshMeta,
-  isAlive,
-  keyText,
-  type Edit as CoreEdit,
-  type Flight,
-  type Meta,
-  type Outcome,
-} from "../core/records.js";
+import { freshMeta, isAlive, keyText, type Edit as CoreEdit, type Flight, type Meta } from "../core/records.js";
 import type { Need } from "../core/draft.js";
 import type { Event } from "../core/step.js";
 import { view } from "../core/view.js";
 import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
-import { Engine, type Touched } from "./engine.js";
-import { ClientError } from "./errors.js";
+import { ANYTHING, Engine, type Touched } from "./engine.js";
+import { ClientError, failureOf } from "./errors.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
+import { outcomeOf, pendingOf } from "./outcomes.js";
 import { found, type Query } from "./query.js";
 import { Sync, type Halt, type Phase } from "./sync.js";
-import type { Client, ClientOptions, EditOptions, OutcomeOf, Status } from "./types.js";
+import type { Client, ClientOptions, EditOptions, SignOutOptions, Status } from "./types.js";
 
 const PAUSES = { minMs: 500, maxMs: 30_000 };
 const CONFIRM_MS = 15_000;
@@ -41,13 +34,16 @@ export function createClient<M>(options: ClientOptions): Client<M> {
 
 class TidegateClient {
   readonly status: LiveValue<Status>;
-  readonly outcomes: Live<readonly OutcomeOf[]>;
+  readonly outcomes: Live<readonly object[]>;
   readonly #engine: Engine;
   #sync: Sync;
   readonly #opened: Promise<void>;
   /** Ends listening to the browser's network. */
   readonly #unlisten: () => void;
   #bytes = 0;
+  #closed = false;
+  /** Whether what is stored waits for its user to sign in. */
+  #sealed = false;
 
   constructor(readonly options: ClientOptions) {
     const { model, storage } = options;
@@ -70,7 +66,9 @@ class TidegateClient {
     );
     this.#engine.listen((touched) => {
       if (touched.queued) this.#sync.kick();
-      this.#say({ unsent: touched.unsent });
+      const { unsent, sealed } = touched;
+      if (sealed !== undefined) this.#sealed = sealed;
+      if (unsent !== undefined) this.#say({ unsent });
     });
     this.#unlisten = whenOnline(() => {
       this.#sync.wake();
@@ -81,14 +79,8 @@ class TidegateClient {
     });
   }
 
-  collection(name: string): object {
-    const entry = Object.entries(this.options.model.types).find(([, { collection }]) => collection === name);
-    if (!entry) throw new TypeError(`the model has no collection ${name}`);
-    return this.of(entry[0]);
-  }
-
-  /** The collection of a type. */
   of(type: string): object {
+    if (!Object.hasOwn(this.options.model.types, type)) throw new TypeError(`the model has no type ${type}`);
     return {
       get: (id: string) => this.#get(type, id),
       create: async (document: Body, options?: EditOptions): Promise<string> => {
@@ -126,38 +118,53 @@ class TidegateClient {
     this.#sync.reread();
   }
 
+  async reset(): Promise<void> {
+    await this.#do({ is: "reset" });
+    this.#sync.reread();
+  }
+
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await this.#stop();
     await this.options.storage.close();
   }
 
-  async signOut({ unsent = "refuse" }: { readonly unsent?: "refuse" | "discard" } = {}): Promise<void> {
-    const refuse = async (): Promise<void> => {
-      const waiting = unsent === "refuse" ? await this.#unsent() : 0;
-      if (waiting > 0) throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet`);
-    };
-    await refuse();
-    await this.#stop();
+  async signOut({ unsent = "refuse" }: SignOutOptions = {}): Promise<void> {
+    const { storage } = this.options;
+    await this.#opened;
+    this.#refuse();
+    // No edit is made from now on.
+    this.#closed = true;
     try {
-      // An edit may have been made meanwhile.
-      await refuse();
+      const { meta, flight } = await storage.read({});
+      const waiting = unsentOf(meta, flight);
+      if (waiting > 0 && (unsent === "refuse" || (unsent === "keep" && meta.user === null))) {
+        const why = unsent === "keep" ? ", and the gateway has never named their user" : "";
+        throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet${why}`);
+      }
     } catch (failure) {
-      this.#sync = this.#newSync();
-      this.#sync.start();
+      this.#closed = false;
       throw failure;
     }
-    await this.options.storage.destroy();
+    await this.#stop();
+    if (unsent !== "keep") return storage.destroy();
+    await this.#engine.do({ is: "seal" });
+    await storage.close();
   }
 
   async #open(): Promise<void> {
     await this.options.storage.open(freshMeta(newId()));
     const { meta, flight } = await this.options.storage.read({});
-    this.#say({ unsent: unsentOf(meta, flight) });
-    this.#sync.start();
+    this.#sealed = meta.sealed;
+    const lastSync = meta.syncedAt === null ? undefined : new Date(meta.syncedAt);
+    this.#say({ unsent: unsentOf(meta, flight), lastSync });
+    this.#engine.hear(ANYTHING);
+    if (!this.#closed) this.#sync.start();
   }
 
   async #stop(): Promise<void> {
-    await this.#opened;
+    await this.#opened.catch(() => undefined);
     this.#unlisten();
     await this.#sync.stop();
     this.#say({ phase: "offline" });
@@ -192,6 +199,7 @@ class TidegateClient {
         const live = phase === "live" && { lastSync: new Date(), done: 0 };
         const stream = phase === "live" ? network.stream : undefined;
         this.#say({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
+        if (this.#isForeign()) this.#engine.hear(ANYTHING);
       },
       onPage: (changes: number) => {
         const { phase, done = 0 } = this.status.value ?? {};
@@ -211,12 +219,29 @@ class TidegateClient {
   }
 
   async #do(event: Event): Promise<void> {
-    await this.#opened;
+    await this.#opened.catch((failure: unknown) => {
+      throw failureOf(failure);
+    });
+    this.#refuse();
     try {
       await this.#engine.do(event);
     } catch (failure) {
-      throw failure instanceof EditError ? new ClientError(failure.code, failure.message) : failure;
+      throw failure instanceof EditError ? new ClientError(failure.code, failure.message) : failureOf(failure);
     }
+  }
+
+  #refuse(): void {
+    if (this.#closed) throw new ClientError("CLOSED", "the client is closed");
+    if (this.#isForeign()) throw new ClientError("WRONG_USER", "the database is another user's");
+  }
+
+  #isForeign(): boolean {
+    return this.status.value?.error?.code === "WRONG_USER";
+  }
+
+  /** Whether what is stored is not for this user, or not yet known to be. */
+  #hides(): boolean {
+    return this.#sealed || this.#isForeign();
   }
 
   #edit(intents: readonly Intent[], { policy }: EditOptions = {}, atomic = false): Promise<void> {
@@ -225,9 +250,10 @@ class TidegateClient {
   }
 
   /** A value that is computed again after each step that it depends on. */
-  #live<T>(depends: (touched: Touched) => boolean, compute: () => Promise<T>): Live<T> {
-    return new LiveValue<T>((live) => {
-      const again = recomputed(compute, (value) => {
+  #live<T>(depends: (touched: Touched) => boolean, compute: () => Promise<readonly T[]>): Live<readonly T[]> {
+    return new LiveValue((live) => {
+      const shown = async (): Promise<readonly T[]> => (this.#hides() ? [] : compute());
+      const again = recomputed(shown, (value) => {
         live.set(value);
       });
       void this.#opened.then(again, () => undefined);
@@ -239,12 +265,14 @@ class TidegateClient {
 
   async #read(need: Need): ReturnType<ClientOptions["storage"]["read"]> {
     await this.#opened;
+    if (this.#closed) throw new ClientError("CLOSED", "the client is closed");
     return this.options.storage.read(need);
   }
 
   async #get(type: string, id: string): Promise<Body | undefined> {
     const key = [type, id] as const;
     const { meta, flight, docs, queue, lingering } = await this.#read({ docs: [key], queue: [key], lingering: true });
+    if (this.#hides()) return undefined;
     const held = docs.find((doc) => isAlive(meta, doc));
     const edits = [...lingering, ...(flight?.edits ?? []), ...queue];
     return view(
@@ -278,30 +306,15 @@ class TidegateClient {
     return bodies;
   }
 
-  async #pending(type: string, id: string): Promise<readonly CoreEdit[]> {
+  async #pending(type: string, id: string): Promise<readonly object[]> {
     const { flight, queue } = await this.#read({ queue: [[type, id]] });
-    return [...(flight?.edits ?? []), ...queue].filter((edit) => edit.type === type && edit.id === id);
+    const edits = [...(flight?.edits ?? []), ...queue].filter((edit) => edit.type === type && edit.id === id);
+    return edits.map(pendingOf);
   }
 
-  async #unsent(): Promise<number> {
-    const { meta, flight } = await this.#read({});
-    return unsentOf(meta, flight);
-  }
-
-  async #outcomes(): Promise<readonly OutcomeOf[]> {
+  async #outcomes(): Promise<readonly object[]> {
     const { outcomes } = await this.#read({ outcomes: true });
-    return outcomes.map((outcome) => ({
-      ...outcome,
-      retry: () => this.#retry(outcome, outcomes),
-      discard: () => this.#do({ is: "discard", n: outcome.n }),
-    }));
-  }
-
-  async #retry({ n }: Outcome, outcomes: readonly Outcome[]): Promise<void> {
-    const [at, id] = [new Date().toISOString(), newId()];
-    const again = outcomes.filter((it) => it.n === n || it.cause === n);
-    const keys = again.flatMap(({ edit: { type, id: old } }) => [[type, old] as const, [type, id] as const]);
-    await this.#do({ is: "retry", n, keys, at, newId: id });
+    return outcomes.map((outcome) => outcomeOf(outcome, outcomes, (event) => this.#do(event), newId));
   }
 }
 

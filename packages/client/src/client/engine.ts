@@ -15,8 +15,9 @@ export interface Touched {
   readonly outcomes: boolean;
   /** Whether there is something new to send. */
   readonly queued: boolean;
-  /** How many edits have no answer now. */
-  readonly unsent: number;
+  /** How many edits have no answer now, and whether they are sealed. */
+  readonly unsent?: number;
+  readonly sealed?: boolean;
 }
 
 type Listener = (touched: Touched) => void;
@@ -43,8 +44,13 @@ export class Engine {
       },
       { strict: isStrict(event) },
     );
-    if (touched) for (const listener of this.#listeners) listener(touched);
+    if (touched) this.hear(touched);
     return effects;
+  }
+
+  /** Something has been touched. */
+  hear(touched: Touched): void {
+    for (const listener of this.#listeners) listener(touched);
   }
 
   listen(listener: Listener): () => void {
@@ -70,6 +76,9 @@ function isStrict(event: Event): boolean {
   }
 }
 
+/** Anything may have changed. */
+export const ANYTHING: Touched = { all: true, keys: new Set(), types: new Set(), outcomes: true, queued: true };
+
 function touchedBy(writes: Writes, before: Slice): Touched {
   const keys = new Set<string>();
   const types = new Set(writes.types);
@@ -85,11 +94,17 @@ function touchedBy(writes: Writes, before: Slice): Touched {
   const removed = writes.queue.some(([, edit]) => edit === null) || writes.lingering.some(([, edit]) => edit === null);
   const { meta } = writes;
   return {
-    all: removed || writes.types.length > 0 || meta.gone !== before.meta.gone || meta.floor !== before.meta.floor,
+    all:
+      meta.sealed !== before.meta.sealed ||
+      removed ||
+      writes.types.length > 0 ||
+      meta.gone !== before.meta.gone ||
+      meta.floor !== before.meta.floor,
     keys,
     types,
     outcomes: writes.outcomes.length > 0,
     queued: writes.queue.some(([, edit]) => edit !== null),
+    sealed: meta.sealed,
     unsent: meta.queued + (writes.flight?.edits.length ?? 0),
   };
 }

@@ -2,16 +2,34 @@
  * What the client's methods reject with.
  */
 
+/** Why a method has not done what was asked. */
 export type ClientErrorCode =
-  /** An update or a delete of a document that is not there. */
+  /** An update or a delete of a document that is not there, or a conflict that is settled. */
   | "GONE"
   /** A create of a document that is there. */
   | "EXISTS"
+  /** A value that JSON does not carry, or an intention on a field that does not merge so. */
+  | "INVALID_VALUE"
   /** A transaction of more edits than one push carries. */
   | "TOO_LARGE"
+  /** There is no room for the edit on this device. */
+  | "STORAGE_FULL"
   /** Signing out would lose edits. */
-  | "UNSENT_EDITS";
+  | "UNSENT_EDITS"
+  /** The database is another user's. */
+  | "WRONG_USER"
+  /** Edits of an earlier sign-in wait, and the gateway has not named the user yet. */
+  | "SEALED"
+  /** The gateway cannot be reached. */
+  | "OFFLINE"
+  /** The document of a conflict has changed since the user saw it. */
+  | "STALE"
+  /** The gateway refuses it, as the message says. */
+  | "REJECTED"
+  /** The client was closed, or its user has signed out. */
+  | "CLOSED";
 
+/** What the methods of a client reject with. */
 export class ClientError extends Error {
   override readonly name = "ClientError";
 
@@ -21,4 +39,10 @@ export class ClientError extends Error {
   ) {
     super(message);
   }
+}
+
+/** What a storage's failure means to the caller. */
+export function failureOf(failure: unknown): unknown {
+  const full = failure instanceof Error && failure.name === "QuotaExceededError";
+  return full ? new ClientError("STORAGE_FULL", "there is no room left on this device") : failure;
 }

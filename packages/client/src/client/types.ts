@@ -2,9 +2,9 @@
  * The client as an application sees it, typed by the model that `tidegate operations --typescript` prints.
  */
 
-import type { CoreModel, Edit as PendingEdit, Outcome } from "../core/records.js";
+import type { CoreModel, OutcomeStatus } from "../core/records.js";
 import type { Increment, SetChange } from "../core/values.js";
-import type { Policy, Value } from "../protocol.js";
+import type { FieldConflict, Policy, Value } from "../protocol.js";
 import type { Storage } from "../storage/storage.js";
 import type { Operations } from "../transport/network.js";
 import type { Stream } from "../transport/transport.js";
@@ -64,7 +64,7 @@ export interface Collection<S extends CollectionShape> {
   /** What a query finds, now and after each change. It reads all documents of the type. */
   live(query?: QueryOf<S["doc"]>): Live<readonly S["doc"][]>;
   /** The edits of a document that have no answer. */
-  pending(id: string): Live<readonly PendingEdit[]>;
+  pending(id: string): Live<readonly PendingEdit<S>[]>;
 }
 
 /** The edits of a transaction. They are made together when its function returns. */
@@ -92,30 +92,78 @@ export interface Status {
   readonly error: Halt | undefined;
 }
 
+/** An edit that has no answer. */
+export interface PendingEdit<S extends CollectionShape = CollectionShape> {
+  /** Edits are numbered in the order in which they were made. */
+  readonly n: number;
+  readonly type: S["type"];
+  readonly id: string;
+  readonly op: "create" | "update" | "delete";
+  /** The document of a create, the fields of an update, and their values as the user saw them. */
+  readonly mine: Partial<S["doc"]>;
+  readonly base: Partial<S["doc"]>;
+  /** When it was made, RFC 3339. */
+  readonly at: string;
+}
+
 /** What became of an edit that was not simply applied, until the user has seen to it. */
-export interface OutcomeOf extends Outcome {
-  /** Makes the edit again on what is there now, with what was dropped because of it. */
+export interface OutcomeIn<S extends CollectionShape> extends PendingEdit<S> {
+  readonly status: OutcomeStatus;
+  /** The document as the gateway had it, if the user may see it. */
+  readonly theirs: S["doc"] | undefined;
+  readonly error?: { readonly code: string; readonly message: string; readonly field: string | null };
+  /** How each field of a stale edit was settled. */
+  readonly fields?: readonly FieldConflict[];
+  /** The conflict of the inbox that keeps the edit. */
+  readonly conflictId?: string;
+  /** The number of the create that failed, of a dropped edit. */
+  readonly cause?: number;
+  /**
+   * Makes the edit again on what is there now, with its transaction and with what was dropped because of it. Counters and
+   * sets change by the same difference. Of a merged edit, what is in force is left out. A create whose id is taken gets
+   * another.
+   */
   retry(): Promise<void>;
+  /** Makes another edit in its place. If a create has failed, the fields replace those of its document. */
+  edit(changes: Edit<S>): Promise<void>;
+  /** The user has seen it. */
   discard(): Promise<void>;
 }
 
+/** An outcome of any type; `type` says which. */
+export type OutcomeOf<M = unknown> = { readonly [K in keyof M]: OutcomeIn<M[K] & CollectionShape> }[keyof M];
+
 export interface ClientMethods<M> {
-  /** The collection of a type, for one whose name is that of a method. */
-  collection<K extends keyof M & string>(name: K): Collection<M[K] & CollectionShape>;
+  /** The collection of a type, such as `of("Task")`: for one whose name is that of a member of the client. */
+  of<T extends TypeOf<M>>(type: T): Collection<ShapeOf<M, T>>;
   /** All or nothing, on the device and at the gateway. */
   transaction(
     edits: (tx: { readonly [K in keyof M]: TransactionCollection<M[K] & CollectionShape> }) => void,
     options?: EditOptions,
   ): Promise<void>;
   readonly status: Live<Status>;
-  readonly outcomes: Live<readonly OutcomeOf[]>;
+  readonly outcomes: Live<readonly OutcomeOf<M>[]>;
   /** Asks for the documents of some types, or of all, once more: the app selects more of them than before. */
   refresh(types?: readonly string[]): Promise<void>;
+  /** Reads all documents again, as if none of them had a version. Edits that have no answer stay. */
+  reset(): Promise<void>;
   /** Ends the sync. Everything is kept for the next client of this database. */
   close(): Promise<void>;
-  /** Ends the sync and removes everything. Edits that have no answer are a reason to refuse, unless they are discarded. */
-  signOut(options?: { readonly unsent?: "refuse" | "discard" }): Promise<void>;
+  /** Ends the sync and removes the user's documents from the device. */
+  signOut(options?: SignOutOptions): Promise<void>;
 }
+
+export interface SignOutOptions {
+  /**
+   * What becomes of edits that have no answer. `refuse`, the default: if there are any, the call rejects and the client goes
+   * on. `keep`: they and the outcomes wait on the device, and show again when the same user signs in. `discard`: they are
+   * lost.
+   */
+  readonly unsent?: "refuse" | "keep" | "discard";
+}
+
+type TypeOf<M> = { readonly [K in keyof M]: (M[K] & CollectionShape)["type"] }[keyof M];
+type ShapeOf<M, T> = { readonly [K in keyof M]: M[K] & CollectionShape & { readonly type: T } }[keyof M];
 
 export type Client<M> = ClientMethods<M> & {
   readonly [K in Exclude<keyof M, keyof ClientMethods<M>>]: Collection<M[K] & CollectionShape>;

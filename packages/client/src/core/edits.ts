@@ -7,7 +7,7 @@ import type { Body, Policy, Value } from "../protocol.js";
 import type { Draft } from "./draft.js";
 import { keyText, own } from "./records.js";
 import type { Edit } from "./records.js";
-import { equal, pick, resolve, type Intention } from "./values.js";
+import { equal, isIntention, isValue, pick, resolve, type Intention } from "./values.js";
 
 /** The fields of an update, by value or by intention. */
 export type Changes = Readonly<Record<string, Value | Intention>>;
@@ -39,12 +39,15 @@ export class EditError extends Error {
   override readonly name = "EditError";
 
   constructor(
-    readonly code: "EXISTS" | "GONE" | "TOO_LARGE",
+    readonly code: "EXISTS" | "GONE" | "INVALID_VALUE" | "SEALED" | "TOO_LARGE",
     message: string,
   ) {
     super(message);
   }
 }
+
+/** Where an intention is allowed. */
+const MERGE_OF = { increment: "COUNTER", change: "SET" };
 
 /** How many edits one push carries, and so one transaction. */
 export const PUSH_CHANGES_MAX = 500;
@@ -58,6 +61,7 @@ export function edit(draft: Draft, intents: readonly Intent[], options: EditOpti
   if (options.atomic && intents.length > PUSH_CHANGES_MAX) {
     throw new EditError("TOO_LARGE", `a transaction has at most ${PUSH_CHANGES_MAX} edits`);
   }
+  if (draft.meta.sealed) throw new EditError("SEALED", "the gateway has not named the user yet");
   const tx = options.atomic ? { tx: draft.meta.n } : {};
   const policy = options.policy === undefined ? {} : { policy: options.policy };
   for (const intent of intents) {
@@ -76,14 +80,27 @@ function frozen(draft: Draft, intent: Intent): Omit<Edit, "at"> {
   const key = { n: draft.meta.n, op, type, id };
   if (intent.op === "create") {
     if (seen) throw new EditError("EXISTS", `${type}/${id} exists`);
-    return { ...key, set: intent.document, base: {}, bv: 0 };
+    return { ...key, set: resolved(draft, type, {}, intent.document), base: {}, bv: 0 };
   }
   if (!seen) throw new EditError("GONE", `there is no ${type}/${id}`);
   const bv = baseVersion(draft, type, id);
   if (intent.op === "delete") return { ...key, set: {}, base: {}, bv };
   const changes = typeof intent.changes === "function" ? intent.changes(seen) : intent.changes;
-  const set = Object.entries(changes).map(([field, value]) => [field, resolve(value, own(seen, field))] as const);
-  return { ...key, set: Object.fromEntries(set), base: pick(seen, Object.keys(changes)), bv };
+  const set = resolved(draft, type, seen, changes);
+  return { ...key, set, base: pick(seen, Object.keys(set)), bv };
+}
+
+/** The values that changes make of what is seen. An undefined one is no change. */
+function resolved(draft: Draft, type: string, seen: Body, changes: Partial<Changes>): Body {
+  const merges = own(draft.model.types, type)?.merges ?? {};
+  const values: Record<string, Value> = {};
+  for (const [field, value] of Object.entries(changes)) {
+    if (value === undefined) continue;
+    const fits = isIntention(value) ? own(merges, field) === MERGE_OF[value.intent] : isValue(value);
+    if (!fits) throw new EditError("INVALID_VALUE", `${type}.${field} does not take this`);
+    values[field] = resolve(value, own(seen, field));
+  }
+  return values;
 }
 
 /** 4.5: 0 while the own create has no answer or lingers, even if a page has shown the document. */

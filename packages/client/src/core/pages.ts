@@ -42,7 +42,7 @@ export function page(draft: Draft, arrival: Arrival): void {
   for (const change of page.changes) take(draft, change);
   meta.checkpoint = page.checkpoint;
   meta.refresh = meta.refresh.filter((type) => !arrival.refresh.includes(type));
-  if (!page.hasMore) end(draft, arrival.round);
+  if (!page.hasMore) end(draft, arrival.round, page.serverTime);
 }
 
 /** From this page on nothing comes of the types that are no longer asked for, so their documents go. */
@@ -58,9 +58,10 @@ function beginReset(draft: Draft, epoch: string, newId: string): void {
   meta.no += 1;
   meta.resetting = true;
   if (draft.flight) draft.flight = { ...draft.flight, crossed: true };
-  if (epoch === known) return;
+  if (epoch === known && !meta.distrusts) return;
   meta.ep += 1;
-  if (known !== null) beginClient(draft, newId);
+  meta.distrusts = false;
+  if (known !== null && epoch !== known) beginClient(draft, newId);
 }
 
 /** All that was stored of these scopes before this step is dead. */
@@ -109,8 +110,9 @@ export function leftKey(key: string, scope: string): string {
 }
 
 /** There is nothing more to read: what a reset left unseen goes, and what a pull should have shown and did not. */
-function end(draft: Draft, round: number | null): void {
+function end(draft: Draft, round: number | null, serverTime: string | undefined): void {
   const { meta } = draft;
+  meta.syncedAt = serverTime ?? meta.syncedAt;
   if (meta.resetting) meta.floor = meta.no;
   meta.resetting = false;
   if (round === null) return;

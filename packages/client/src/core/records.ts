@@ -38,6 +38,12 @@ export interface Meta {
   readonly round: number;
   /** The types that are asked for once more, since the app selects more of them. */
   readonly refresh: readonly string[];
+  /** The app has asked for a reset, and no page has begun it yet. */
+  readonly distrusts: boolean;
+  /** The user has signed out, and what waits shows again when the gateway names the same user. */
+  readonly sealed: boolean;
+  /** The gateway's clock at the last page that left nothing to read; null before. */
+  readonly syncedAt: string | null;
   /** How many edits are queued. */
   readonly queued: number;
   /** The newest outcomes that were merged; older ones are dropped. */
@@ -174,6 +180,9 @@ export function freshMeta(client: string): Meta {
     types: [],
     round: 0,
     refresh: [],
+    distrusts: false,
+    sealed: false,
+    syncedAt: null,
     queued: 0,
     merged: [],
     unknownCreates: [],

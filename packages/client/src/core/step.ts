@@ -6,7 +6,7 @@
 import type { Policy, PushId, Refusal, Result } from "../protocol.js";
 import { Draft, type Effect, type Need, type Slice, type Writes } from "./draft.js";
 import { edit, PUSH_CHANGES_MAX, type Intent } from "./edits.js";
-import { discard, retry } from "./outcomes.js";
+import { discard, retry, type Retry } from "./outcomes.js";
 import { begin, page, type Arrival } from "./pages.js";
 import { answer, send } from "./pushes.js";
 import type { CoreModel, Flight, Key, Meta } from "./records.js";
@@ -38,14 +38,15 @@ export type Event =
   | { readonly is: "user"; readonly id: string }
   /** These types come again: the app selects more of them than before. */
   | { readonly is: "refresh"; readonly types: readonly string[] }
+  /** The app no longer trusts what it keeps: all documents come again. */
+  | { readonly is: "reset" }
+  /** The user signs out, and what has no answer waits for the next time. */
+  | { readonly is: "seal" }
   /** The outcome `n` again; `keys` are the documents of it and of what was dropped because of it. */
-  | {
+  | ({
       readonly is: "retry";
-      readonly n: number;
       readonly keys: readonly Key[];
-      readonly at: string;
-      readonly newId: string;
-    }
+    } & Retry)
   | { readonly is: "discard"; readonly n: number }
   /** Documents that were found dead. `upTo` ends a scan of all documents: the step at which it began. */
   | { readonly is: "sweep"; readonly docs: readonly Key[]; readonly upTo?: number };
@@ -71,8 +72,11 @@ export function need(event: Event, meta: Meta, flight: Flight | null): Need {
       return { outcomes: true };
     case "sweep":
       return { docs: event.docs };
+    case "seal":
+      return { lingering: true };
     case "begin":
     case "refresh":
+    case "reset":
     case "unread":
     case "user":
       return {};
@@ -142,8 +146,12 @@ function apply(draft: Draft, event: Event): void {
     case "refresh":
       draft.meta.refresh = [...new Set([...draft.meta.refresh, ...event.types])];
       return;
+    case "reset":
+      return reset(draft);
+    case "seal":
+      return seal(draft);
     case "retry":
-      return retry(draft, event.n, event.at, event.newId);
+      return retry(draft, event);
     case "discard":
       return discard(draft, event.n);
     case "sweep":
@@ -158,9 +166,26 @@ function sweep(draft: Draft, upTo: number): void {
   meta.gone = Object.fromEntries(Object.entries(meta.gone).filter(([, step]) => step > upTo));
 }
 
+/** The next page begins with everything. From then on no document has a version until it comes again. */
+function reset(draft: Draft): void {
+  draft.meta.distrusts = true;
+  draft.meta.checkpoint = null;
+  draft.effects.push({ do: "reread" });
+}
+
+/** Only what the user has made stays. */
+function seal(draft: Draft): void {
+  for (const type of Object.keys(draft.model.types)) draft.removeType(type);
+  for (const { n } of draft.lingering()) draft.endLingering(n);
+  reset(draft);
+  draft.meta.sealed = true;
+}
+
 /** A client's documents and edits belong to one user. */
 function know(draft: Draft, user: string): void {
-  draft.meta.user ??= user;
-  if (draft.meta.user === user) return;
+  const { meta } = draft;
+  meta.user ??= user;
+  meta.sealed &&= meta.user !== user;
+  if (meta.user === user) return;
   draft.effects.push({ do: "halt", code: "WRONG_USER", message: "the token is another user's" });
 }

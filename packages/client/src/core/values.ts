@@ -48,6 +48,15 @@ export function isIntention(value: unknown): value is Intention {
   return typeof value === "object" && value !== null && intentions.has(value);
 }
 
+/** Whether JSON carries it as it is. Halves of characters are none of a text. */
+export function isValue(value: unknown): boolean {
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value === "string") return !/\p{Surrogate}/u.test(value);
+  if (typeof value !== "object" || value === null) return value === null || typeof value === "boolean";
+  if (Array.isArray(value)) return value.every(isValue);
+  return Object.getPrototypeOf(value) === Object.prototype && Object.entries(value).flat().every(isValue);
+}
+
 /** The value that an intention makes of the one in view. */
 export function resolve(value: Value | Intention, seen: Value | undefined): Value {
   if (!isIntention(value)) return value;

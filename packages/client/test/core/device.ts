@@ -4,6 +4,7 @@
 
 import type { Effect } from "../../src/core/draft.js";
 import type { Changes, Intent } from "../../src/core/edits.js";
+import { together } from "../../src/core/outcomes.js";
 import { freshMeta, isAlive, versionOf } from "../../src/core/records.js";
 import type { CoreModel, Edit, Flight, Meta, Outcome } from "../../src/core/records.js";
 import { need, step, type Event } from "../../src/core/step.js";
@@ -116,10 +117,10 @@ export class Device {
     return this.do({ is: "asked", client: (await this.#to()).id, last, newId: this.#newId() });
   }
 
-  async retry(n: number): Promise<void> {
-    const outcomes = (await this.outcomes()).filter((it) => it.n === n || it.cause === n);
+  async retry(n: number, changes?: Changes): Promise<void> {
+    const outcomes = together(await this.outcomes(), n);
     const keys = outcomes.flatMap(({ edit }) => [[edit.type, edit.id] as const, [edit.type, "new"] as const]);
-    await this.do({ is: "retry", n, keys, at: AT, newId: "new" });
+    await this.do({ is: "retry", n, keys, at: AT, newId: "new", ...(changes && { changes }) });
   }
 
   async #to(): Promise<PushId> {

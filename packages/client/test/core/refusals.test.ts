@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { increment } from "../../src/core/values.js";
-import { body, deviceWith, rejected, result, upsert } from "./device.js";
+import { body, deviceWith, result, upsert } from "./device.js";
 
 test("4.4 after EPOCH_CHANGED everything goes under a new client id, on no known version", async () => {
   const device = await deviceWith(upsert("a", 1));
@@ -289,46 +289,4 @@ test("1.13 a transaction goes back whole when another push has some of its ids",
   );
   const next = await device.send();
   assert.deepEqual([next?.atomic, next?.edits.map((it) => it.id)], [true, ["b", "c"]]);
-});
-
-test("a retry is a new edit on today's document", async () => {
-  const device = await deviceWith(upsert("a", 1, { spent: 1, title: "old" }));
-  await device.update("a", { spent: 3, title: "mine" });
-  await device.send();
-  await device.answer(result("CONFLICT", body("a", 2, { spent: 10, title: "theirs" })));
-  await device.retry(1);
-  const [edit] = await device.queue();
-  assert.deepEqual(
-    [edit?.bv, edit?.set, edit?.base],
-    [2, { spent: 12, title: "mine" }, { spent: 10, title: "theirs" }],
-  );
-  assert.deepEqual(await device.outcomes(), []);
-});
-
-test("a retry of a taken id takes another, with what was dropped", async () => {
-  const device = await deviceWith();
-  await device.create("a", { title: "t" });
-  await device.send();
-  await device.update("a", { title: "u" });
-  await device.answer(rejected("ID_TAKEN"));
-  await device.retry(1);
-  assert.deepEqual(
-    (await device.queue()).map((it) => [it.id, it.op, it.bv]),
-    [
-      ["new", "create", 0],
-      ["new", "update", 0],
-    ],
-  );
-  assert.equal((await device.view("new"))?.title, "u");
-});
-
-test("a retry that the view refuses keeps the outcome", async () => {
-  const device = await deviceWith();
-  await device.create("a");
-  await device.send();
-  await device.answer(result("CONFLICT", body("a", 4)));
-  await assert.rejects(device.retry(1), { code: "EXISTS" });
-  assert.equal((await device.outcomes()).length, 1);
-  await device.do({ is: "discard", n: 1 });
-  assert.deepEqual(await device.outcomes(), []);
 });

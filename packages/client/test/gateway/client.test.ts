@@ -14,6 +14,9 @@ import {
 import { model, type Model } from "../models/example.js";
 import { Gateway } from "./gateway.js";
 
+/** How much longer a gateway takes a token than it says. */
+const LEEWAY_S = 10;
+
 let gateway: Gateway;
 
 before(async () => {
@@ -177,6 +180,116 @@ test("signing out refuses to lose edits, unless they are discarded, and the clie
   await other.signOut({ unsent: "discard" });
 });
 
+test("unsent edits that are kept show again to their user, and to no other", async () => {
+  const storage = memoryStorage();
+  const first = client({ storage });
+  await first.tasks.create({ title: "Sent" });
+  await until(first.status, isQuiet);
+  await first.close();
+  const alice = client({ storage, fetch: () => Promise.reject(new TypeError("offline")) });
+  const id = await alice.tasks.create({ title: "Not sent" });
+  await alice.signOut({ unsent: "keep" });
+  await assert.rejects(alice.tasks.get(id), { code: "CLOSED" });
+
+  const bob = client({ user: "bob", storage });
+  await assert.rejects(bob.tasks.create({ title: "Bob's" }), { code: "SEALED" });
+  assert.equal(await bob.tasks.get(id), undefined);
+  await until(bob.status, ({ error }) => error?.code === "WRONG_USER");
+  await assert.rejects(bob.tasks.create({ title: "Bob's" }), { code: "WRONG_USER" });
+  assert.deepEqual(await until(bob.tasks.pending(id), () => true), []);
+  await bob.close();
+
+  const again = client({ storage });
+  const shown = await until(again.tasks.live(), (tasks) => tasks.length > 1);
+  assert.ok(["Sent", "Not sent"].every((title) => shown.some((it) => it.title === title)));
+  await until(again.status, isQuiet);
+  await again.close();
+});
+
+test("edits that nobody's token was ever named for are not kept", async () => {
+  const device = client({ fetch: () => Promise.reject(new TypeError("offline")) });
+  await device.tasks.create({ title: "Unsent" });
+  await assert.rejects(device.signOut({ unsent: "keep" }), { code: "UNSENT_EDITS" });
+  await device.signOut({ unsent: "discard" });
+});
+
+test("after a token of another user nothing of the first shows any more", async () => {
+  let user = "alice";
+  const device = client({ token: () => gateway.token(user, ["demo"], user === "alice" ? 2 - LEEWAY_S : 3600) });
+  const id = await device.tasks.create({ title: "Alice's" });
+  const tasks = device.tasks.live();
+  await until(tasks, (found) => found.some((it) => it.id === id));
+  user = "bob";
+  await until(device.status, ({ error }) => error?.code === "WRONG_USER");
+  assert.deepEqual(await until(tasks, (found) => found.length === 0), []);
+  assert.equal(await device.tasks.get(id), undefined);
+  await device.close();
+});
+
+test("a reset reads everything again, and loses no edit", async () => {
+  const device = client();
+  const id = await device.tasks.create({ title: "Counted", audience: "team:demo" });
+  await until(device.status, isQuiet);
+  for (let times = 0; times < 5; times++) {
+    await device.tasks.update(id, { minutesSpent: increment(1) });
+    await device.reset();
+  }
+  await until(device.status, isQuiet);
+  await until(device.tasks.live({ where: { id: { eq: id } } }), ([task]) => task?.minutesSpent === 5);
+  const outcomes = await until(device.outcomes, () => true);
+  assert.ok(outcomes.every(({ status }) => status === "MERGED"));
+  await device.close();
+});
+
+test("an outcome has base, mine and theirs, and another edit takes its place", async () => {
+  const storage = memoryStorage();
+  const [one, two] = [client(), client({ user: "bob", storage })];
+  const id = await one.articles.create({ title: "Base", audience: "team:demo" });
+  await until(one.status, isQuiet);
+  await until(two.articles.live({ where: { id: { eq: id } } }), (found) => found.length === 1);
+  await two.close();
+  let online = false;
+  const late = client({
+    user: "bob",
+    storage: storage,
+    fetch: (url, init) => (online ? fetch(url, init) : Promise.reject(new TypeError("offline"))),
+  });
+  await late.articles.update(id, { title: "Mine" });
+  await one.articles.update(id, { title: "Theirs" });
+  await until(one.status, isQuiet);
+  online = true;
+  const [outcome] = await until(late.outcomes, (found) => found.length > 0);
+  assert.ok(outcome?.type === "Article");
+  assert.deepEqual(
+    [outcome.status, outcome.op, outcome.base.title, outcome.mine.title, outcome.theirs?.title],
+    ["CONFLICT", "update", "Base", "Mine", "Theirs"],
+  );
+  await outcome.edit({ title: "Both" });
+  await until(late.status, isQuiet);
+  await until(one.articles.live({ where: { id: { eq: id } } }), ([it]) => it?.title === "Both");
+  assert.deepEqual(await until(late.outcomes, (found) => found.length === 0), []);
+  await Promise.all([one.close(), late.close()]);
+});
+
+test("a closed client says so, and closing twice is closing once", async () => {
+  const device = client();
+  await Promise.all([device.close(), device.close()]);
+  await assert.rejects(device.tasks.create({ title: "Late" }), { code: "CLOSED" });
+  await assert.rejects(device.tasks.get("x"), { code: "CLOSED" });
+  await assert.rejects(device.signOut(), { code: "CLOSED" });
+});
+
+test("when it last was in step outlasts a restart", async () => {
+  const storage = memoryStorage();
+  const device = client({ storage });
+  await until(device.status, isQuiet);
+  await device.close();
+  const offline = client({ storage, fetch: () => Promise.reject(new TypeError("offline")) });
+  const { lastSync } = await until(offline.status, (status) => status.lastSync !== undefined);
+  assert.ok(lastSync && Math.abs(lastSync.getTime() - Date.now()) < 60_000);
+  await offline.close();
+});
+
 test("a token that cannot be had now is asked for later", async () => {
   let asked = 0;
   const device = client({
@@ -206,6 +319,9 @@ test("a query sorts, bounds and filters what is in view", async () => {
 
 test("what is wrong for the model does not compile", () => {
   const wrong = async (device: Client<Model>): Promise<void> => {
+    await device.of("Task").update("x", { title: "" });
+    // @ts-expect-error of("Project") has no title
+    await device.of("Project").update("x", { title: "" });
     // @ts-expect-error title is no counter
     await device.tasks.update("x", { title: increment(5) });
     // @ts-expect-error labels are strings
