@@ -54,6 +54,21 @@ export interface Result {
   readonly error?: { readonly code: string; readonly message: string; readonly field: string | null } | null;
 }
 
+/** A change that waits for a person, as the inbox shows it. */
+export interface InboxConflict {
+  readonly id: string;
+  readonly type: string;
+  readonly documentId: string;
+  readonly openedAt: string;
+  readonly openedBy: string;
+  readonly currentVersion: number;
+  readonly fields: readonly string[];
+  readonly base: Body | null;
+  readonly mine: Body | null;
+  readonly theirs: Body | null;
+  readonly current: Body | null;
+}
+
 /** What names a push: its client, and the mutation id of its first change. */
 export interface PushId {
   readonly id: string;

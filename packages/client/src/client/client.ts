@@ -11,11 +11,12 @@ import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
 import { ANYTHING, Engine, type Touched } from "./engine.js";
 import { ClientError, failureOf } from "./errors.js";
+import { Inbox } from "./inbox.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
 import { found, type Query } from "./query.js";
 import { Sync, type Halt, type Phase } from "./sync.js";
-import type { Client, ClientOptions, EditOptions, SignOutOptions, Status } from "./types.js";
+import type { Client, ClientOptions, EditOptions, Resolution, SignOutOptions, Status } from "./types.js";
 
 const PAUSES = { minMs: 500, maxMs: 30_000 };
 const CONFIRM_MS = 15_000;
@@ -35,7 +36,10 @@ export function createClient<M>(options: ClientOptions): Client<M> {
 class TidegateClient {
   readonly status: LiveValue<Status>;
   readonly outcomes: Live<readonly object[]>;
+  readonly conflicts: Live<readonly object[]>;
   readonly #engine: Engine;
+  readonly #network: Network;
+  readonly #inbox: Inbox;
   #sync: Sync;
   readonly #opened: Promise<void>;
   /** Ends listening to the browser's network. */
@@ -48,7 +52,15 @@ class TidegateClient {
   constructor(readonly options: ClientOptions) {
     const { model, storage } = options;
     this.#engine = new Engine(model, storage);
+    this.#network = this.#newNetwork();
     this.#sync = this.#newSync();
+    this.#inbox = new Inbox({
+      network: this.#network,
+      pauses: options.pauses ?? PAUSES,
+      rootOf: (type) => model.types[type]?.root ?? type,
+      onSettled: (ids) => void this.#settle(ids).catch(() => undefined),
+    });
+    this.conflicts = this.#inbox.conflicts;
     this.status = new LiveValue();
     this.status.set({
       phase: "offline",
@@ -113,6 +125,10 @@ class TidegateClient {
     if (intents.length > 0) await this.#edit(intents, options, true);
   }
 
+  resolve(id: string, resolution: Resolution): Promise<void> {
+    return this.#inbox.resolve(id, resolution);
+  }
+
   async refresh(types: readonly string[] = this.#types()): Promise<void> {
     await this.#do({ is: "refresh", types });
     this.#sync.reread();
@@ -166,15 +182,15 @@ class TidegateClient {
   async #stop(): Promise<void> {
     await this.#opened.catch(() => undefined);
     this.#unlisten();
+    this.#inbox.close();
     await this.#sync.stop();
     this.#say({ phase: "offline" });
   }
 
-  #newSync(): Sync {
-    const { options } = this;
-    const { url, token, model, fetch, webSocket, pauses = PAUSES } = options;
+  #newNetwork(): Network {
+    const { url, token, model, fetch, webSocket, pauses = PAUSES } = this.options;
     const aliases = Object.fromEntries(Object.entries(model.types).map(([type, it]) => [type, it.aliases]));
-    const network = new Network({
+    return new Network({
       url,
       token,
       aliases,
@@ -187,19 +203,24 @@ class TidegateClient {
         this.#bytes += count;
       },
     });
+  }
+
+  #newSync(): Sync {
     return new Sync({
       engine: this.#engine,
-      transport: network,
+      transport: this.#network,
       types: this.#types(),
-      first: options.first ?? [],
-      pauses,
+      first: this.options.first ?? [],
+      pauses: this.options.pauses ?? PAUSES,
       confirmMs: CONFIRM_MS,
       newId,
       onPhase: (phase: Phase, error?: Halt) => {
         const live = phase === "live" && { lastSync: new Date(), done: 0 };
-        const stream = phase === "live" ? network.stream : undefined;
+        const stream = phase === "live" ? this.#network.stream : undefined;
         this.#say({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
-        if (this.#isForeign()) this.#engine.hear(ANYTHING);
+        if (!this.#isForeign()) return;
+        this.#inbox.close();
+        this.#engine.hear(ANYTHING);
       },
       onPage: (changes: number) => {
         const { phase, done = 0 } = this.status.value ?? {};
@@ -310,6 +331,14 @@ class TidegateClient {
     const { flight, queue } = await this.#read({ queue: [[type, id]] });
     const edits = [...(flight?.edits ?? []), ...queue].filter((edit) => edit.type === type && edit.id === id);
     return edits.map(pendingOf);
+  }
+
+  /** The outcomes of edits that the inbox kept have been seen to with their conflicts. */
+  async #settle(conflicts: readonly string[]): Promise<void> {
+    const { outcomes } = await this.#read({ outcomes: true });
+    for (const { n, conflictId } of outcomes) {
+      if (conflictId !== undefined && conflicts.includes(conflictId)) await this.#do({ is: "discard", n });
+    }
   }
 
   async #outcomes(): Promise<readonly object[]> {

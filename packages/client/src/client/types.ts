@@ -133,6 +133,41 @@ export interface OutcomeIn<S extends CollectionShape> extends PendingEdit<S> {
 /** An outcome of any type; `type` says which. */
 export type OutcomeOf<M = unknown> = { readonly [K in keyof M]: OutcomeIn<M[K] & CollectionShape> }[keyof M];
 
+/** A change that waits in the inbox for a person to resolve it. */
+export interface ConflictIn<S extends CollectionShape> {
+  readonly id: string;
+  readonly type: S["type"];
+  readonly documentId: string;
+  /** When the change arrived at the gateway, RFC 3339, and whose it is. */
+  readonly openedAt: string;
+  readonly openedBy: string;
+  /** The fields in question; none if the change is a delete. */
+  readonly fields: readonly string[];
+  /** These fields as the change's user saw them, where it is known. */
+  readonly base: Partial<S["doc"]> | null;
+  /** The fields as the change wants them; null if it is a delete. */
+  readonly mine: Partial<S["doc"]> | null;
+  /** The document that the change met; null if it had been deleted. */
+  readonly theirs: Partial<S["doc"]> | null;
+  /** The document as it is now; null if it is deleted. */
+  readonly current: S["doc"] | null;
+  /** The version of `current`. */
+  readonly currentVersion: number;
+  /**
+   * Resolves it, for the document as it is shown here. It has happened when the promise resolves. It rejects with `STALE` if
+   * the document has changed since, `GONE` if somebody else has resolved it, `REJECTED` if the gateway never takes it, and
+   * `OFFLINE` if the gateway cannot be reached; whether it has happened, the inbox then shows.
+   */
+  resolve(resolution: Resolution<S>): Promise<void>;
+}
+
+/** How a conflict is resolved: one side's values, other values, or no document. */
+export type Resolution<S extends CollectionShape = CollectionShape> =
+  { readonly take: "mine" | "theirs" } | { readonly set: Partial<Omit<S["create"], "id">> } | { readonly delete: true };
+
+/** A conflict of any type; `type` says which. */
+export type Conflict<M = unknown> = { readonly [K in keyof M]: ConflictIn<M[K] & CollectionShape> }[keyof M];
+
 export interface ClientMethods<M> {
   /** The collection of a type, such as `of("Task")`: for one whose name is that of a member of the client. */
   of<T extends TypeOf<M>>(type: T): Collection<ShapeOf<M, T>>;
@@ -143,6 +178,13 @@ export interface ClientMethods<M> {
   ): Promise<void>;
   readonly status: Live<Status>;
   readonly outcomes: Live<readonly OutcomeOf<M>[]>;
+  /**
+   * The conflicts that the user may resolve, the oldest first, while anybody listens. They are the gateway's: offline the
+   * last ones stay, and a client that begins offline has none.
+   */
+  readonly conflicts: Live<readonly Conflict<M>[]>;
+  /** Resolves one of the conflicts that are shown: see {@link ConflictIn.resolve}. */
+  resolve(id: string, resolution: Resolution): Promise<void>;
   /** Asks for the documents of some types, or of all, once more: the app selects more of them than before. */
   refresh(types?: readonly string[]): Promise<void>;
   /** Reads all documents again, as if none of them had a version. Edits that have no answer stay. */

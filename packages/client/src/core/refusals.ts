@@ -21,6 +21,10 @@ const TRANSIENT = new Set([
   "TOO_MANY_OPERATIONS",
 ]);
 
+export function isTransient(code: string): boolean {
+  return TRANSIENT.has(code);
+}
+
 /** The push is too large, or a change in it does not fit the API. Smaller ones find out. */
 const DIVISIBLE = new Set(["PUSH_TOO_LARGE", "PAYLOAD_TOO_LARGE", "BAD_USER_INPUT", "CLIENT_TOO_OLD"]);
 
@@ -45,7 +49,7 @@ export function unread(draft: Draft, refusal: Refusal): void {
 }
 
 function otherwise(draft: Draft, { code, message, extensions }: Refusal): void {
-  if (TRANSIENT.has(code)) {
+  if (isTransient(code)) {
     const after = typeof extensions.retryAfter === "number" ? extensions.retryAfter : 0;
     draft.effects.push({ do: "again", after });
   } else if (code === "UNAUTHENTICATED") draft.effects.push({ do: "token" });

@@ -2,7 +2,8 @@
  * Answers of a gateway, checked where they arrive: a proxy or a captive portal may answer in its place.
  */
 
-import type { Body, Page, Result, Value } from "../protocol.js";
+import { pick } from "../core/values.js";
+import type { Body, InboxConflict, Page, Result, Value } from "../protocol.js";
 import { asObject, refusalOf, unreachable, type Viewer } from "./transport.js";
 
 /** The names that operations give to fields whose own name has several types, by type. */
@@ -29,6 +30,31 @@ export function resultsOf(value: unknown, count: number, aliases: Aliases): read
   return (results as unknown as readonly (Result & { readonly type: string })[]).map((result) => {
     return { ...result, document: documentOf(result, aliases) as Result["document"] };
   });
+}
+
+/** A page of the inbox, and where the next one begins. */
+export function conflictsOf(
+  value: unknown,
+  aliases: Aliases,
+): { readonly conflicts: readonly InboxConflict[]; readonly after: string | null } {
+  const { nodes, pageInfo } = asObject(value) ?? {};
+  const { hasNextPage, endCursor } = asObject(pageInfo) ?? {};
+  if (!Array.isArray(nodes) || typeof hasNextPage !== "boolean") return malformed();
+  const conflicts = (nodes as unknown as readonly InboxConflict[]).map((conflict) => {
+    const side = (document: Body | null): Body | null => documentOf({ type: conflict.type, document }, aliases);
+    const asked = (document: Body | null): Body | null => {
+      const body = side(document);
+      return body && pick(body, conflict.fields);
+    };
+    const { base, mine, theirs, current } = conflict;
+    return { ...conflict, base: asked(base), mine: asked(mine), theirs: side(theirs), current: side(current) };
+  });
+  return { conflicts, after: hasNextPage && typeof endCursor === "string" ? endCursor : null };
+}
+
+export function resolvedOf(value: unknown): Pick<Result, "status" | "error"> {
+  const result = asObject(asObject(value)?.result);
+  return result ? (result as unknown as Result) : malformed();
 }
 
 export function viewerOf(value: unknown): Viewer {

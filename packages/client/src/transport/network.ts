@@ -2,8 +2,8 @@
  * The network: pushes and pulls by `fetch`, following by a stream. Where none works, it asks again and again.
  */
 
-import type { Page, PushInput, Result } from "../protocol.js";
-import { dataOf, pageOf, resultsOf, viewerOf, type Aliases } from "./answers.js";
+import type { InboxConflict, Page, PushInput, Result } from "../protocol.js";
+import { conflictsOf, dataOf, pageOf, resolvedOf, resultsOf, viewerOf, type Aliases } from "./answers.js";
 import { post, type Request } from "./http.js";
 import { Streams } from "./streams.js";
 import { Token } from "./token.js";
@@ -17,6 +17,9 @@ export interface Operations {
   readonly changes: string;
   readonly pushChanges: string;
   readonly viewer: string;
+  readonly conflicts: string;
+  readonly followConflicts: string;
+  readonly resolveConflict: string;
 }
 
 export interface NetworkOptions {
@@ -78,6 +81,38 @@ export class Network implements Transport {
     };
     const either = AbortSignal.any([signal, failed.signal]);
     await this.#stream("changes", variablesOf(position), next, either).finally(() => taken);
+  }
+
+  /** Follows the inbox: all of it, at once and after each change. */
+  async followConflicts(take: (conflicts: readonly InboxConflict[]) => void, signal: AbortSignal): Promise<void> {
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    const rest = async (data: Data): Promise<void> => {
+      const all: InboxConflict[] = [];
+      for (let page: unknown = data.conflicts; ;) {
+        const { conflicts, after } = conflictsOf(page, this.options.aliases);
+        all.push(...conflicts);
+        if (after === null) break;
+        page = (await this.#post("conflicts", { after }, either)).conflicts;
+      }
+      if (!either.aborted) take(all);
+    };
+    if (this.stream === "polling") {
+      await rest(await this.#post("conflicts", {}, signal));
+      return pause(this.options.pollMs, signal);
+    }
+    let taken = Promise.resolve();
+    const next = (data: Data): void => {
+      taken = taken.then(() => rest(data));
+      taken.catch(() => {
+        failed.abort();
+      });
+    };
+    await this.#stream("followConflicts", {}, next, either).finally(() => taken);
+  }
+
+  async resolveConflict(input: object, signal: AbortSignal): Promise<Pick<Result, "status" | "error">> {
+    return resolvedOf((await this.#post("resolveConflict", { input }, signal)).resolveConflict);
   }
 
   wake(): void {

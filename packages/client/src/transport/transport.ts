@@ -11,6 +11,12 @@ export class Refused extends Error {
   constructor(readonly refusal: Refusal) {
     super(`${refusal.code}: ${refusal.message}`);
   }
+
+  /** In how many seconds it may be tried again, at the earliest. */
+  get retryAfter(): number {
+    const { retryAfter } = this.refusal.extensions;
+    return typeof retryAfter === "number" ? retryAfter : 0;
+  }
 }
 
 /** Where a pull or a subscription begins. */
