@@ -17,6 +17,7 @@ use tidegate_core::{
     model::Model,
     value::Timestamp,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::{
     doctor::{Report, examine_all},
@@ -80,10 +81,12 @@ pub(crate) struct Gateway {
     /// The operations.
     pub(crate) sync: Arc<SyncService>,
     authenticator: Authenticator,
+    store: Arc<dyn Store>,
     /// The importer, if the store has collections that others write to.
     import: Option<ImportTask>,
     /// The watch over which model leads.
     _lead: LeadTask,
+    _collect: AbortOnDropHandle<()>,
 }
 
 impl Gateway {
@@ -103,12 +106,13 @@ impl Gateway {
         };
         let (store, generation) = open_leading(&parts.store, &own).await?;
         let retention = parts.store.tombstone_retention;
-        tokio::spawn(collect_regularly(store.clone(), retention));
+        let collect = tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
         let clock = system_clock();
         let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), clock, generation);
         let watch = watch.accepting(parts.accepted);
-        let sync = SyncService::start(model, store, system_clock(), limits, webhooks);
+        let clock = system_clock();
+        let sync = SyncService::start(model, Arc::clone(&store), clock, limits, webhooks);
         watch.wake_subscribers_of(&sync);
         let importer = match parts.store.follow {
             true => sync.importer(Arc::new(new_epoch)),
@@ -118,9 +122,27 @@ impl Gateway {
             api,
             sync,
             authenticator,
+            store,
             import: importer.map(ImportTask::spawn),
             _lead: LeadTask::spawn(watch),
+            _collect: AbortOnDropHandle::new(collect),
         }))
+    }
+
+    /// Whether a gateway with another model could start in the place of this one. Nothing changes.
+    ///
+    /// # Errors
+    /// [`StoreError`], with all that stands against that model.
+    pub(crate) async fn judge(
+        &self,
+        config: &StoreConfig,
+        other: &OwnModel,
+    ) -> Result<(), StoreError> {
+        let store = match &config.url {
+            StoreUrl::Embedded(_) => Arc::clone(&self.store),
+            StoreUrl::Mongodb(_) => open_to_read(config, &other.model).await?,
+        };
+        other.expect_to_lead(store.as_ref()).await
     }
 
     /// Stops the work in the background, so that another gateway goes on with it at once.

@@ -8,6 +8,7 @@ mod coding;
 mod compression;
 mod connections;
 mod cors;
+mod dev_token;
 mod drain;
 mod graphiql;
 mod graphql;
@@ -45,6 +46,7 @@ use self::{
     operation_limit::OperationLimiter,
 };
 pub(crate) use self::{
+    dev_token::{DevToken, DevTokenSigner},
     graphiql::{DevUser, GraphiqlConfig, Tab},
     health::waiting,
     origin::AllowedOrigins,
@@ -70,6 +72,8 @@ pub(crate) struct HttpOptions {
     pub(crate) allowed_headers: Vec<HeaderName>,
     /// The configuration of GraphiQL; `None` serves no GraphiQL.
     pub(crate) graphiql: Option<GraphiqlConfig>,
+    /// Signs the tokens that pages of this machine may ask for; `None` gives nobody a token.
+    pub(crate) dev_tokens: Option<DevTokenSigner>,
     /// Whether a `Host` other than this machine's own names is refused. GraphiQL in `dev` holds tokens, and a page on
     /// the web could reach it under its own name if that resolves to 127.0.0.1 (DNS rebinding).
     pub(crate) loopback_hosts_only: bool,
@@ -104,13 +108,17 @@ pub(crate) fn router(
         origins,
         allowed_headers,
         graphiql,
+        dev_tokens,
         loopback_hosts_only,
         public_schema,
     } = options;
-    let mut router = match cors::layer(&origins, &allowed_headers) {
-        Some(cors) => api().layer(cors),
-        None => api(),
-    };
+    let mut router = api();
+    if let Some(sign) = dev_tokens {
+        router = router.merge(dev_token::router(sign));
+    }
+    if let Some(cors) = cors::layer(&origins, &allowed_headers) {
+        router = router.layer(cors);
+    }
     router = router.merge(health::router());
     if let Some(config) = graphiql {
         router = router.merge(graphiql::router(config));

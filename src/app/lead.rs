@@ -80,6 +80,17 @@ impl OwnModel {
         self.planned(store, &survey, counted.await?).await
     }
 
+    /// Whether a start with this model could take the lead now. Nothing changes.
+    ///
+    /// # Errors
+    /// [`StoreError`], with all that stands against the model.
+    pub(super) async fn expect_to_lead(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let in_force = in_force(&store.models().record().await?)?;
+        let survey = ModelSurvey::new(&self.model, in_force.as_ref());
+        let counted = survey.count_if_needed(store, |_| ()).await?;
+        refuse_obstacles(&self.planned(store, &survey, counted).await?.findings)
+    }
+
     async fn planned(
         &self,
         store: &dyn Store,

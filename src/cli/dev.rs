@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,27 +13,33 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CliError, CliResult, DEV_LISTEN, block_on, maintain, model, print_error, serve,
-    serve::StartedGateway,
+    CliError, CliResult, DEV_LISTEN, block_on, maintain,
+    model::{self, LoadedModel},
+    print_error, serve,
 };
 use crate::{
-    app::{self, Gateway, GatewayConfig},
+    app::{self, AppError, Gateway, GatewayConfig},
     auth::{self, AuthConfig, SigningKey},
     config::{HttpTimes, StoreConfig, StoreUrl},
     files,
     graphql::ApiOptions,
-    http::{AllowedOrigins, DevUser, HttpOptions, ServerOptions},
+    http::{AllowedOrigins, DevToken, DevTokenSigner, DevUser, HttpOptions, ServerOptions},
     limits::Limits,
+    sync::Accepted,
     webhook::WebhookConfig,
 };
 
 mod banner;
+mod follow;
 
 /// Where `dev` keeps its key and its store.
 pub(super) const DATA: &str = ".tidegate";
 
 /// How long the tokens that `dev` prints are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How long the tokens are valid that pages ask for. They ask again.
+const PAGE_TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// The key with which `dev` signs its questions. It is public, so that a receiver can be tried without any
 /// configuration.
@@ -77,48 +84,80 @@ pub(super) fn run(args: DevArgs) -> CliResult {
             tracing::warn!(%address, "development mode listens beyond this machine");
             print_error(banner::BEYOND_LOOPBACK);
         }
-        let times = HttpTimes::default();
         // A user who tries a gateway out is no runaway client.
         let limits = Limits {
             user_rate: 0,
             user_requests: Limits::default().requests,
             ..Limits::default()
         };
-        serve::serve(listener, ServerOptions::new(limits.clone(), times), async {
-            let gateway = Gateway::start(GatewayConfig {
-                model: loaded.model.clone(),
-                model_text: loaded.text.clone(),
-                store: StoreConfig::new(store),
-                auth,
-                api: ApiOptions {
-                    introspection: true,
-                    limits: limits.clone(),
-                },
-                limits: limits.clone(),
-                webhooks: webhooks(&args.webhook),
-                accepted: args.accepted.into(),
-            })
-            .await?;
-            Ok(StartedGateway {
-                gateway,
-                options: HttpOptions {
-                    limits: limits.clone(),
-                    times,
-                    // Another tool serves an app in development, on another port.
-                    origins: AllowedOrigins {
-                        named: Vec::new(),
-                        loopback: address.ip().is_loopback(),
-                    },
-                    allowed_headers: Vec::new(),
-                    graphiql: Some(banner::page(&loaded, &users)),
-                    loopback_hosts_only: address.ip().is_loopback(),
-                    public_schema: true,
-                },
-                greeting: banner::text(&loaded, address, &users),
-            })
+        let development = Development {
+            address,
+            store: StoreConfig::new(store),
+            auth,
+            users,
+            limits: limits.clone(),
+            times: HttpTimes::default(),
+            webhooks: webhooks(&args.webhook),
+            accepted: args.accepted.into(),
+        };
+        let server = ServerOptions::new(limits, development.times);
+        serve::serve(listener, server, async |stage| {
+            let gateway = development.start(&loaded).await?;
+            stage.put(gateway, development.http_options(&loaded));
+            stage.announce(&banner::text(&loaded, address, &development.users));
+            follow::model(&development, stage, loaded).await
         })
         .await
     })
+}
+
+/// Everything of the gateways of a `dev` that does not depend on the model.
+struct Development {
+    address: SocketAddr,
+    store: StoreConfig,
+    auth: AuthConfig,
+    users: Vec<DevUser>,
+    limits: Limits,
+    times: HttpTimes,
+    webhooks: WebhookConfig,
+    accepted: Accepted,
+}
+
+impl Development {
+    async fn start(&self, loaded: &LoadedModel) -> Result<Arc<Gateway>, AppError> {
+        Gateway::start(GatewayConfig {
+            model: loaded.model.clone(),
+            model_text: loaded.text.clone(),
+            store: self.store.clone(),
+            auth: self.auth.clone(),
+            api: ApiOptions {
+                introspection: true,
+                limits: self.limits.clone(),
+            },
+            limits: self.limits.clone(),
+            webhooks: self.webhooks.clone(),
+            accepted: self.accepted,
+        })
+        .await
+    }
+
+    fn http_options(&self, loaded: &LoadedModel) -> HttpOptions {
+        let is_near = self.address.ip().is_loopback();
+        HttpOptions {
+            limits: self.limits.clone(),
+            times: self.times,
+            // Another tool serves an app in development, on another port.
+            origins: AllowedOrigins {
+                named: Vec::new(),
+                loopback: is_near,
+            },
+            allowed_headers: Vec::new(),
+            graphiql: Some(banner::page(loaded, &self.users)),
+            dev_tokens: is_near.then(|| token_signer(&self.auth)),
+            loopback_hosts_only: is_near,
+            public_schema: true,
+        }
+    }
 }
 
 fn webhook(text: &str) -> Result<(String, Url), String> {
@@ -147,6 +186,23 @@ fn dev_users(auth: &AuthConfig) -> Result<Vec<DevUser>, CliError> {
             })
         })
         .collect()
+}
+
+/// Signs tokens for pages in development.
+fn token_signer(auth: &AuthConfig) -> DevTokenSigner {
+    let auth = auth.clone();
+    Arc::new(move |user, teams| {
+        let (now, claims) = (
+            app::now(),
+            Map::from_iter([("teams".to_owned(), json!(teams))]),
+        );
+        let token = auth::sign(&auth, user, claims, now.ms(), PAGE_TOKEN_LIFETIME);
+        let lifetime = i64::try_from(PAGE_TOKEN_LIFETIME.as_millis()).unwrap_or(i64::MAX);
+        Ok(DevToken {
+            token: token.map_err(|reason| reason.to_string())?,
+            expires: now.plus_ms(lifetime).to_string(),
+        })
+    })
 }
 
 /// Both users are in one team, so that the example model's `team:demo` is shared between them.

@@ -22,16 +22,47 @@ pub(super) struct LoadedModel {
 }
 
 /// The source of a model.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ModelSource {
     File(PathBuf),
     Example,
 }
 
 impl LoadedModel {
+    pub(super) fn new(source: ModelSource, text: String) -> Result<Self, CliError> {
+        let model = Arc::new(Model::parse(&source.to_string(), &text)?);
+        Ok(Self {
+            model,
+            text,
+            source,
+        })
+    }
+
     /// Whether it is the example, built in or as a file.
     pub(super) fn is_example(&self) -> bool {
         self.text == EXAMPLE
+    }
+}
+
+impl ModelSource {
+    /// The model named, or `model.graphql` here, or the built-in example.
+    pub(super) fn find(named: Option<&Path>) -> Self {
+        let here = Path::new("model.graphql");
+        let found = named.or_else(|| here.exists().then_some(here));
+        found.map_or(Self::Example, |path| Self::File(path.to_owned()))
+    }
+
+    /// The text of the model.
+    pub(super) fn read(&self) -> Result<String, CliError> {
+        match self {
+            Self::File(path) => fs::read_to_string(path).map_err(|error| {
+                CliError(format!(
+                    "the model {} cannot be read: {error}",
+                    path.display()
+                ))
+            }),
+            Self::Example => Ok(EXAMPLE.to_owned()),
+        }
     }
 }
 
@@ -46,28 +77,9 @@ impl fmt::Display for ModelSource {
 
 /// Reads the model named, or `model.graphql` here, or the built-in example.
 pub(super) fn load(named: Option<&Path>) -> Result<LoadedModel, CliError> {
-    let here = Path::new("model.graphql");
-    match named.or_else(|| here.exists().then_some(here)) {
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|error| format!("the model {} cannot be read: {error}", path.display()))?;
-            let model = Model::parse(&path.display().to_string(), &text)?;
-            Ok(LoadedModel {
-                model: Arc::new(model),
-                text,
-                source: ModelSource::File(path.to_owned()),
-            })
-        }
-        None => {
-            let model = Model::parse("the built-in example", EXAMPLE)?;
-            let text = EXAMPLE.to_owned();
-            Ok(LoadedModel {
-                model: Arc::new(model),
-                text,
-                source: ModelSource::Example,
-            })
-        }
-    }
+    let source = ModelSource::find(named);
+    let text = source.read()?;
+    LoadedModel::new(source, text)
 }
 
 pub(super) fn schema(args: &ModelArgs) -> CliResult {

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    future::pending,
     io::{self, Write},
     net::SocketAddr,
     path::Path,
@@ -9,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use axum::Router;
 use clap::Args;
 use tidegate_core::model::Model;
 #[cfg(unix)]
@@ -25,6 +27,7 @@ use crate::{
     config::{Config, ConfigProblem, LoadedConfig},
     graphql::ApiOptions,
     http::{self, AllowedOrigins, GraphiqlConfig, HttpOptions, ServerOptions, Shutdown},
+    quota::Quota,
     sync::Accepted,
 };
 
@@ -64,7 +67,7 @@ pub(super) fn run(args: ServeArgs) -> CliResult {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
         let server = ServerOptions::new(config.limits.clone(), config.http.times);
-        serve(listener, server, async {
+        serve(listener, server, async |stage| {
             let gateway = Gateway::start(GatewayConfig {
                 model,
                 model_text: text,
@@ -79,14 +82,12 @@ pub(super) fn run(args: ServeArgs) -> CliResult {
                 accepted: args.accepted.into(),
             })
             .await?;
-            Ok(StartedGateway {
-                gateway,
-                options: http_options(&config),
-                greeting: format!(
-                    "Tidegate serves {} at http://{address}\n",
-                    config.model.display()
-                ),
-            })
+            stage.put(gateway, http_options(&config));
+            stage.announce(&format!(
+                "Tidegate serves {} at http://{address}\n",
+                config.model.display()
+            ));
+            pending().await
         })
         .await
     })
@@ -120,6 +121,7 @@ fn http_options(config: &Config) -> HttpOptions {
         },
         allowed_headers: config.http.allowed_headers.clone(),
         graphiql,
+        dev_tokens: None,
         loopback_hosts_only: false,
         public_schema: config.graphql.introspection,
     }
@@ -143,44 +145,68 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, CliError>
     Ok(listener)
 }
 
-/// A gateway that is ready to serve, and its first message.
-pub(super) struct StartedGateway {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) options: HttpOptions,
-    pub(super) greeting: String,
+/// Where gateways serve, one after the other. While there is none, requests are answered that it is not ready.
+pub(super) struct Stage {
+    router: watch::Sender<Router>,
+    quota: Arc<Quota>,
+    /// The shutdown of the whole process.
+    shutdown: Shutdown,
+    /// The gateway that serves, and its own shutdown.
+    current: Option<(Arc<Gateway>, Shutdown)>,
 }
 
-/// Serves what `begin` returns until the process is asked to stop, then finishes the requests that have begun. Until
-/// `begin` has ended, it answers that it is not ready.
+impl Stage {
+    /// Lets the gateway serve from now on. The one before has been taken away.
+    pub(super) fn put(&mut self, gateway: Arc<Gateway>, options: HttpOptions) {
+        let shutdown = self.shutdown.of_one();
+        let quota = Arc::clone(&self.quota);
+        let router = http::router(Arc::clone(&gateway), options, quota, shutdown.clone());
+        self.router.send_modify(|current| *current = router);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        self.current = Some((gateway, shutdown));
+    }
+
+    /// The gateway that serves.
+    pub(super) fn current(&self) -> Option<&Gateway> {
+        self.current.as_ref().map(|(gateway, _)| &**gateway)
+    }
+
+    /// Takes the gateway away. Its sockets are closed, and the requests under way are still answered.
+    pub(super) async fn clear(&mut self) {
+        if let Some((gateway, shutdown)) = self.current.take() {
+            self.router
+                .send_modify(|current| *current = http::waiting());
+            shutdown.begin();
+            gateway.stop().await;
+        }
+    }
+
+    /// Prints to standard output. Serving goes on if that cannot be written, as on a full disk.
+    pub(super) fn announce(&self, text: &str) {
+        drop(io::stdout().write_all(text.as_bytes()));
+    }
+}
+
+/// Serves what `work` puts on the stage until the process is asked to stop, then finishes the requests that have begun.
 pub(super) async fn serve(
     listener: TcpListener,
     options: ServerOptions,
-    begin: impl Future<Output = Result<StartedGateway, CliError>>,
+    work: impl AsyncFnOnce(&mut Stage) -> CliResult,
 ) -> CliResult {
     let mut stop = pin!(stop_requested()?);
     raise_file_limit();
     let shutdown = Shutdown::default();
     let (router, served) = watch::channel(http::waiting());
-    let quota = options.quota.clone();
-    let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), options));
-    let mut gateway = None;
-    let begun = tokio::select! { begun = begin => Some(begun), () = &mut stop => None };
-    let done = match begun {
-        Some(Ok(begun)) => {
-            gateway = Some(Arc::clone(&begun.gateway));
-            let whole = http::router(begun.gateway, begun.options, quota, shutdown.clone());
-            router.send_modify(|router| *router = whole);
-            tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-            // It also serves if the greeting cannot be written, as on a full disk.
-            drop(io::stdout().write_all(begun.greeting.as_bytes()));
-            stop.await;
-            Ok(())
-        }
-        Some(Err(complaint)) => Err(complaint),
-        None => Ok(()),
+    let mut stage = Stage {
+        router,
+        quota: options.quota.clone(),
+        shutdown: shutdown.clone(),
+        current: None,
     };
+    let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), options));
+    let done = tokio::select! { done = work(&mut stage) => done, () = &mut stop => Ok(()) };
     shutdown.begin();
-    if let Some(gateway) = gateway {
+    if let Some(gateway) = stage.current() {
         gateway.stop().await;
     }
     server.await?;

@@ -66,6 +66,15 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
+    /// The shutdown of one gateway of several that serve one after the other. The whole one begins it too, and waits for
+    /// its tasks.
+    pub(crate) fn of_one(&self) -> Self {
+        Self {
+            signal: self.signal.child_token(),
+            work: self.work.clone(),
+        }
+    }
+
     /// Gives the signal. The gateway accepts nothing new from then on.
     pub(crate) fn begin(&self) {
         self.signal.cancel();

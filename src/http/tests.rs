@@ -100,6 +100,7 @@ impl TestServer {
                 origins: AllowedOrigins::default(),
                 allowed_headers: Vec::new(),
                 graphiql: None,
+                dev_tokens: None,
                 loopback_hosts_only: false,
                 public_schema: false,
             },

@@ -17,9 +17,10 @@ use tidegate_core::{
 };
 use tokio::{
     sync::broadcast,
-    task::{JoinHandle, yield_now},
+    task::yield_now,
     time::{Instant, MissedTickBehavior, Sleep, interval, sleep},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use self::subscribers::SubscriberRegistry;
 pub(super) use self::subscribers::SubscriptionHandle;
@@ -361,7 +362,7 @@ pub(super) struct LiveFeed {
     /// Scopes whose inboxes changed; `None` is any. Conflicts are rare, so each subscriber of an inbox gets all of
     /// them.
     inboxes: broadcast::Sender<Option<Scope>>,
-    follower: JoinHandle<()>,
+    follower: AbortOnDropHandle<()>,
 }
 
 impl LiveFeed {
@@ -413,7 +414,7 @@ impl LiveFeed {
         Arc::new(Self {
             subscribers,
             inboxes,
-            follower,
+            follower: AbortOnDropHandle::new(follower),
         })
     }
 

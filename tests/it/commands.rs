@@ -4,6 +4,7 @@
 
 mod dev;
 mod doctor;
+mod follow;
 mod maintain;
 mod operations;
 

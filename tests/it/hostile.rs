@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 mod apps;
 mod checkpoints;
+#[cfg(target_os = "linux")]
+mod dev_tokens;
 mod documents;
 #[cfg(target_os = "linux")]
 mod flood;

@@ -116,7 +116,7 @@ async fn dev_keeps_its_key_and_its_documents_and_both_are_private() {
 }
 
 /// A model of notes with these fields beside `id` and `owner`.
-fn notes(fields: &str) -> String {
+pub(super) fn notes(fields: &str) -> String {
     format!(
         "extend schema @grant(scope: \"user:{{sub}}\", access: WRITE)\n\
          type Note @collection(name: \"notes\") @scope(by: \"user:{{owner}}\") {{\n  id: ID!\n  owner: ID! @default(value: \"{{sub}}\")\n  {fields}\n}}\n"
@@ -127,14 +127,21 @@ fn notes(fields: &str) -> String {
 async fn with_notes(directory: &TempDir, fields: &str, document: Value) -> Client {
     let server = Server::dev_on(directory, &notes(fields));
     let alice = server.client("alice");
-    let query = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { status } } }";
-    let create =
-        |number| json!({"note": {"create": {"id": format!("n{number:02}"), "document": document}}});
-    let creates: Vec<Value> = (0..12).map(create).collect();
-    let data = alice.data(query, json!({"c": creates})).await;
-    assert_eq!(data["pushChanges"]["results"][11]["status"], "APPLIED");
+    let ids: Vec<String> = (0..12).map(|number| format!("n{number:02}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    create_notes(&alice, &ids, &document).await;
     server.stop();
     alice
+}
+
+/// Pushes notes with these ids and the same content.
+pub(super) async fn create_notes(client: &Client, ids: &[&str], document: &Value) {
+    let query = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { status } } }";
+    let create = |id: &&str| json!({"note": {"create": {"id": id, "document": document}}});
+    let creates: Vec<Value> = ids.iter().map(create).collect();
+    let data = client.data(query, json!({"c": creates})).await;
+    let results = data["pushChanges"]["results"].as_array().unwrap();
+    assert!(results.iter().all(|it| it["status"] == "APPLIED"), "{data}");
 }
 
 #[tokio::test]

@@ -395,7 +395,7 @@ async fn a_connection_that_shows_no_good_token_in_time_ends_whatever_it_says() {
 }
 
 /// Another address of this machine than loopback, if it has one. Nothing is sent: only a route is looked up.
-fn other_address() -> Option<IpAddr> {
+pub(super) fn other_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("10.255.255.255:9").ok()?;
     let address = socket.local_addr().ok()?.ip();

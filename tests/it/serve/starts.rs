@@ -407,9 +407,11 @@ async fn an_older_model_serves_beside_a_later_one_and_says_so() {
     let later = place.serve(&after);
     let log = place.directory.path().join("log");
     let mut older = command(place.directory.path());
+    // The later one follows its own file.
+    fs::write(place.directory.path().join("older.graphql"), &before).unwrap();
     older.args(["dev", "--listen", "127.0.0.1:0", "--store", &place.url]);
+    older.args(["--model", "older.graphql"]);
     older.stderr(fs::File::create(&log).unwrap());
-    place.write(&before);
     let older = Server::start(place.directory.path(), older);
     let logged = fs::read_to_string(log).unwrap();
     assert_says(&logged, &["a later model leads this store"]);
