@@ -47,6 +47,12 @@ fn below(below: &SubSelection, arguments: &mut OperationArguments) -> SelectionS
     SelectionSet { items }
 }
 
+/// What every API is, for its readers.
+pub(super) const SCHEMA_DESCRIPTION: &str = "\
+The API of a Tidegate gateway, which keeps devices in step with its documents. `changesSince` brings pages of changes with \
+a checkpoint to go on from, and `changes` follows them. `pushChanges` sends edits; each has an outcome of its own, and a \
+conflict is an outcome, not an error. `conflicts` has those that wait for a person, and `resolveConflict` settles one.";
+
 /// Writes the engine's answer to `field`.
 pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> RenderResult {
     match (&field.below, value) {
@@ -57,9 +63,14 @@ pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> Re
         (below, Value::Object(values)) => {
             let fields = fields_of(below, "").iter();
             let parts: Vec<_> = fields.map(|field| (Key::new(&field.key), field)).collect();
-            return text.object(&parts, |text, _, field| {
-                match values.get(field.key.as_str()) {
-                    Some(value) => write(value, field, text),
+            return text.object(&parts, |text, _, inner| {
+                // The engine describes the type `__Schema` here.
+                if field.name == "__schema" && inner.name == "description" {
+                    text.string(SCHEMA_DESCRIPTION);
+                    return Ok(());
+                }
+                match values.get(inner.key.as_str()) {
+                    Some(value) => write(value, inner, text),
                     None => text.nothing(),
                 }
             });

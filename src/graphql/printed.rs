@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_graphql::{SDLExportOptions, dynamic::SchemaError};
 use tidegate_core::model::{EnumValue, Field, Model, Reference};
 
-use super::{roots, schema, types::ApiTypes};
+use super::{introspection::SCHEMA_DESCRIPTION, roots, schema, types::ApiTypes};
 
 /// Stands for a quote until the SDL is printed, because the printer escapes the backslash of an escaped one. Unicode
 /// keeps this character out of texts (a noncharacter).
@@ -20,7 +20,11 @@ pub(super) fn sdl(model: &Model) -> Result<String, SchemaError> {
     let options = SDLExportOptions::new()
         .include_specified_by()
         .use_space_ident();
-    Ok(schema.sdl_with_options(options).replace(QUOTE, "\\\""))
+    let sdl = schema.sdl_with_options(options);
+    // The definition of the schema is the last one.
+    let (before, definition) = sdl.rsplit_once("schema {").unwrap_or_default();
+    let sdl = format!("{before}\"\"\"\n{SCHEMA_DESCRIPTION}\n\"\"\"\nschema {{{definition}");
+    Ok(sdl.replace(QUOTE, "\\\""))
 }
 
 fn escaped(model: &Model) -> Model {

@@ -45,6 +45,8 @@ try {
   await queryAs(page, seen, second);
   await signIn(page, first);
   await runOtherTabs(page, tabs);
+  await conflictAs(page, tabs, second);
+  await signIn(page, first);
   await subscribeAsBoth(page, seen, first, second, tabs.findIndex(isSubscription));
 
   await page.screenshot({ path: screenshot });
@@ -70,6 +72,25 @@ async function runOtherTabs(page, tabs) {
     await openTab(page, index);
     await run(page);
   }
+}
+
+/** Another user runs the tab `Conflict` with another title, and finds the conflict in the tab `Inbox`. */
+async function conflictAs(page, tabs, user) {
+  const named = (name) => tabs.findIndex(({ query }) => query.includes(name));
+  await signIn(page, user);
+  await openTab(page, named('mutation Conflict'));
+  const title = 'White coffee';
+  await page.evaluate((text) => {
+    const models = globalThis.__MONACO.editor.getModels();
+    models.find(({ uri }) => uri.path.endsWith('variables.json')).setValue(text);
+  }, JSON.stringify({ title }));
+  // GraphiQL takes over what an editor holds a moment later.
+  await page.waitForTimeout(500);
+  await run(page);
+  await page.waitForFunction(shows, 'CONFLICT');
+  await openTab(page, named('query Inbox'));
+  await run(page);
+  await page.waitForFunction(shows, title);
 }
 
 /** A subscription delivers over a socket of its user, and the switch moves it to a socket of the other. */

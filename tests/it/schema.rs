@@ -236,9 +236,12 @@ async fn introspection_shows_what_the_sdl_says() {
     let directory = harbour();
     let server = Server::dev(&directory);
     let client = client(&server);
-    let query = "{ __schema { types { name isOneOf specifiedByURL } } }";
+    let query = "{ __schema { about: description types { name isOneOf specifiedByURL } } }";
     let data = client.data(query, json!({})).await;
     let schema = harbour_schema();
+    let about = schema.schema_definition.description.as_ref().unwrap();
+    assert!(about.starts_with("The API of a Tidegate gateway"));
+    assert_eq!(data["__schema"]["about"], about.as_str());
     let types = data["__schema"]["types"].as_array().unwrap();
     for (name, definition) in schema.types.iter().filter(|(_, ty)| !ty.is_built_in()) {
         let shown = types.iter().find(|shown| shown["name"] == name.as_str());

@@ -12,28 +12,11 @@ use crate::http::{DevUser, GraphiqlConfig, Tab};
 pub(super) const BEYOND_LOOPBACK: &str = "warning: `dev` listens beyond this machine: others reach GraphiQL and the schema, without tokens. \
     A token of this terminal, or the key, gives the right to read and write everything; use `serve` for anything but trying.";
 
-/// A first push for the built-in example.
-const EXAMPLE_PUSH: &str = "\
-mutation Push {
-  pushChanges(input: {changes: [
-    {task: {create: {
-      id: \"buy-milk\"
-      document: {title: \"Buy milk\", audience: \"team:demo\"}
-    }}}
-  ]}) {
-    results {
-      documentId
-      status
-      version
-      document { ... on Task { title audience done } }
-      error { message }
-    }
-  }
-}
-";
-
-const PULL: &str = "\
-query Pull {
+/// What the user sees, for any model.
+const DOCUMENTS: &str = "\
+# All that you may see, a page at a time. A device keeps the checkpoint, and
+# sends it the next time: changesSince(checkpoint: \"…\") brings what is new.
+query Documents {
   changesSince {
     changes { type documentId kind version scope }
     checkpoint
@@ -43,6 +26,8 @@ query Pull {
 ";
 
 const FOLLOW: &str = "\
+# First what there is, and then each change soon after it happens.
+# Leave it running, and push in another window.
 subscription Follow {
   changes {
     changes { type documentId kind version scope }
@@ -51,24 +36,119 @@ subscription Follow {
 }
 ";
 
+/// The tabs of the built-in example between the two above, with their variables: a first push, an edit, a conflict, and
+/// the inbox where it waits.
+const EXAMPLE: [(&str, &str); 4] = [
+    (
+        "\
+# A device adds a task and an article for the team of alice and bob.
+mutation Push {
+  pushChanges(input: {changes: [
+    {task: {create: {
+      id: \"buy-milk\"
+      document: {title: \"Buy milk\", audience: \"team:demo\"}
+    }}}
+    {article: {create: {
+      id: \"coffee\"
+      document: {title: \"Coffee\", audience: \"team:demo\"}
+    }}}
+  ]}) {
+    results {
+      documentId
+      status
+      version
+      error { message }
+    }
+  }
+}
+",
+        "",
+    ),
+    (
+        "\
+# An edit names the version that it was made on, and what it sets.
+# Another device may have edited other fields since: then it is MERGED.
+mutation Edit {
+  pushChanges(input: {changes: [
+    {task: {update: {
+      id: \"buy-milk\"
+      baseVersion: 1
+      set: {done: true}
+    }}}
+  ]}) {
+    results {
+      status
+      version
+      document { ... on Task { title done } }
+    }
+  }
+}
+",
+        "",
+    ),
+    (
+        "\
+# Run it as alice. Then sign in as bob, write another title in the variables
+# below, and run it again: bob's edit was made on version 1 too. Nothing is
+# lost: his title waits in the inbox, which the next tab shows.
+mutation Conflict($title: String!) {
+  pushChanges(input: {changes: [
+    {article: {update: {
+      id: \"coffee\"
+      baseVersion: 1
+      set: {title: $title}
+    }}}
+  ]}) {
+    results {
+      status
+      version
+      document { ... on Article { title } }
+      conflict { fields { field base mine theirs } }
+    }
+  }
+}
+",
+        "{ \"title\": \"Black coffee\" }",
+    ),
+    (
+        "\
+# What waits for a person. resolveConflict ends it:
+# docs/conflicts.md shows how.
+query Inbox {
+  conflicts {
+    nodes {
+      id
+      documentId
+      openedBy
+      mine { ... on SyncArticleState { title } }
+      theirs { ... on SyncArticleState { title } }
+    }
+  }
+}
+",
+        "",
+    ),
+];
+
 /// GraphiQL's configuration.
 pub(super) fn page(loaded: &LoadedModel, users: &[DevUser]) -> GraphiqlConfig {
-    let example = loaded.is_example().then_some(EXAMPLE_PUSH);
-    let tab = |query: &str| Tab {
-        query: query.to_owned(),
-        variables: String::new(),
+    let example: &[_] = match loaded.is_example() {
+        true => &EXAMPLE,
+        false => &[],
     };
-    let tabs = [Some(PULL), example, Some(FOLLOW)]
-        .into_iter()
-        .flatten()
-        .map(tab)
-        .collect();
+    let tabs = [&[(DOCUMENTS, "")], example, &[(FOLLOW, "")]].concat();
+    let tabs = tabs.into_iter().map(|(query, variables)| Tab {
+        query: query.to_owned(),
+        variables: variables.to_owned(),
+    });
     GraphiqlConfig {
         endpoint: "/graphql".to_owned(),
         users: users.to_vec(),
-        tabs,
+        tabs: tabs.collect(),
     }
 }
+
+const WRITTEN: &str = "writing to a string does not fail";
 
 /// What the terminal shows.
 pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser]) -> String {
@@ -81,8 +161,7 @@ pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser])
         "Tidegate serves {source} at http://{address}\n\n  Open http://{near}/ for GraphiQL, signed in as alice or bob.\n\n"
     );
     for user in users {
-        writeln!(text, "Token for {}:\n{}\n", user.name, user.token)
-            .expect("writing to a string does not fail");
+        writeln!(text, "Token for {}:\n{}\n", user.name, user.token).expect(WRITTEN);
     }
     text.push_str(&first_operation(near, users));
     text
