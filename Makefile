@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs only cargo, python3 and on Linux root. Scripts install the rest: scripts/mongod
 # MongoDB, scripts/npm-packages Node and npm packages, scripts/python-packages Python packages, scripts/chromium a browser.
 
-.PHONY: run test check faults bench bench-peers fuzz soak nightly mutants graphiql
+.PHONY: run test check faults bench bench-peers fuzz soak nightly mutants graphiql devices
 
 run:
 	cargo run --release -- dev
@@ -60,3 +60,8 @@ fuzz:
 # Builds GraphiQL's page. Its files are committed, so a plain `cargo build` needs no npm.
 graphiql:
 	cd graphiql && npm ci && npm run build
+
+# Builds the page of two devices, whose files are committed too. It holds a copy of packages/client.
+devices:
+	scripts/npm-packages .
+	npm run bundle --workspace packages/devices

@@ -4,11 +4,13 @@
 mod accept;
 mod answer;
 mod api_hash;
+mod assets;
 mod coding;
 mod compression;
 mod connections;
 mod cors;
 mod dev_token;
+mod devices;
 mod drain;
 mod graphiql;
 mod graphql;
@@ -112,12 +114,16 @@ pub(crate) fn router(
         loopback_hosts_only,
         public_schema,
     } = options;
+    let is_page_served = dev_tokens.is_some();
     let mut router = api();
     if let Some(sign) = dev_tokens {
         router = router.merge(dev_token::router(sign));
     }
     if let Some(cors) = cors::layer(&origins, &allowed_headers) {
         router = router.layer(cors);
+    }
+    if is_page_served {
+        router = router.merge(devices::router());
     }
     router = router.merge(health::router());
     if let Some(config) = graphiql {

@@ -5,6 +5,7 @@
 
 mod audits;
 mod clients;
+mod devices;
 pub(crate) mod generators;
 mod graphiql;
 mod http;
@@ -50,6 +51,12 @@ pub(crate) fn python_in(directory: &str, script: &str, arguments: &[&str]) -> St
     let mut command = Command::new(directory.join(".venv/bin/python"));
     command.arg(directory.join(script));
     printed(command.args(arguments))
+}
+
+/// The browser for the pages.
+fn chromium() -> String {
+    let path = printed(&mut Command::new(format!("{ROOT}/scripts/chromium")));
+    path.trim().to_owned()
 }
 
 /// Prepares the packages of a directory with a script of `scripts`.

@@ -158,8 +158,16 @@ pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser])
         near.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     let mut text = format!(
-        "Tidegate serves {source} at http://{address}\n\n  Open http://{near}/ for GraphiQL, signed in as alice or bob.\n\n"
+        "Tidegate serves {source} at http://{address}\n\n  Open http://{near}/ for GraphiQL, signed in as alice or bob.\n"
     );
+    if address.ip().is_loopback() && loaded.is_example() {
+        writeln!(
+            text,
+            "  Open http://{near}/devices for two devices in step."
+        )
+        .expect(WRITTEN);
+    }
+    text.push('\n');
     for user in users {
         writeln!(text, "Token for {}:\n{}\n", user.name, user.token).expect(WRITTEN);
     }
