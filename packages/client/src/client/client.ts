@@ -9,18 +9,28 @@ import type { Event } from "../core/step.js";
 import { view } from "../core/view.js";
 import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
-import { ANYTHING, Engine, type Touched } from "./engine.js";
+import { ANYTHING, Engine, type Led, type Touched } from "./engine.js";
 import { ClientError, failureOf } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
 import { found, type Query } from "./query.js";
 import { Sync, type Halt, type Phase } from "./sync.js";
+import { Tabs } from "./tabs.js";
 import type { Client, ClientOptions, EditOptions, Resolution, SignOutOptions, Status } from "./types.js";
 
 const PAUSES = { minMs: 500, maxMs: 30_000 };
 const CONFIRM_MS = 15_000;
 const SCAN = 500;
+
+/** What tabs post to each other. */
+interface News {
+  readonly touched?: Touched;
+  /** From the leader. */
+  readonly status?: Status | undefined;
+  /** The leader has to read the store again. */
+  readonly reread?: true;
+}
 
 /** A client of a gateway. It begins to sync at once. */
 export function createClient<M>(options: ClientOptions): Client<M> {
@@ -40,20 +50,23 @@ class TidegateClient {
   readonly #engine: Engine;
   readonly #network: Network;
   readonly #inbox: Inbox;
-  #sync: Sync;
+  /** While this tab leads. */
+  #sync: Sync | undefined;
+  #tabs: Tabs<Led, News> | undefined;
   readonly #opened: Promise<void>;
   /** Ends listening to the browser's network. */
   readonly #unlisten: () => void;
   #bytes = 0;
+  /** The newest step that `status` shows. */
+  #step = 0;
   #closed = false;
   /** Whether what is stored waits for its user to sign in. */
   #sealed = false;
 
   constructor(readonly options: ClientOptions) {
     const { model, storage } = options;
-    this.#engine = new Engine(model, storage);
+    this.#engine = new Engine(model, storage, (touched) => this.#tabs?.post({ touched }));
     this.#network = this.#newNetwork();
-    this.#sync = this.#newSync();
     this.#inbox = new Inbox({
       network: this.#network,
       pauses: options.pauses ?? PAUSES,
@@ -77,17 +90,15 @@ class TidegateClient {
       () => this.#outcomes(),
     );
     this.#engine.listen((touched) => {
-      if (touched.queued) this.#sync.kick();
-      const { unsent, sealed } = touched;
-      if (sealed !== undefined) this.#sealed = sealed;
-      if (unsent !== undefined) this.#say({ unsent });
+      if (touched.queued) this.#sync?.kick();
+      this.#note(touched);
     });
     this.#unlisten = whenOnline(() => {
-      this.#sync.wake();
+      this.#sync?.wake();
     });
     this.#opened = this.#open();
     this.#opened.catch((failure: unknown) => {
-      this.#say({ phase: "halted", error: { code: "STORAGE", message: String(failure) } });
+      this.#halt({ code: "STORAGE", message: String(failure) });
     });
   }
 
@@ -131,18 +142,19 @@ class TidegateClient {
 
   async refresh(types: readonly string[] = this.#types()): Promise<void> {
     await this.#do({ is: "refresh", types });
-    this.#sync.reread();
+    this.#reread();
   }
 
   async reset(): Promise<void> {
     await this.#do({ is: "reset" });
-    this.#sync.reread();
+    this.#reread();
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     await this.#stop();
+    this.#tabs?.close();
     await this.options.storage.close();
   }
 
@@ -164,27 +176,103 @@ class TidegateClient {
       throw failure;
     }
     await this.#stop();
-    if (unsent !== "keep") return storage.destroy();
-    await this.#engine.do({ is: "seal" });
-    await storage.close();
+    if (unsent === "keep") await this.#engine.do({ is: "seal" });
+    this.#tabs?.close();
+    await (unsent === "keep" ? storage.close() : storage.destroy());
   }
 
   async #open(): Promise<void> {
-    await this.options.storage.open(freshMeta(newId()));
+    const closed = ({ code, message }: Halt): void => {
+      this.#tabs?.close();
+      this.#halt({ code, message });
+    };
+    await this.options.storage.open(freshMeta(newId()), closed);
+    if (!this.#closed) this.#join();
+    await this.#catchUp();
+  }
+
+  /** Notes what a step has left. What another tab posts may come late. */
+  #note({ step, sealed, unsent }: Touched): void {
+    if (step === undefined || unsent === undefined || step < this.#step) return;
+    this.#step = step;
+    this.#sealed = sealed === true;
+    this.#say({ unsent });
+  }
+
+  /** Shows what other tabs have stored while this one did not hear them. */
+  async #catchUp(): Promise<void> {
     const { meta, flight } = await this.options.storage.read({});
-    this.#sealed = meta.sealed;
     const lastSync = meta.syncedAt === null ? undefined : new Date(meta.syncedAt);
-    this.#say({ unsent: unsentOf(meta, flight), lastSync });
-    this.#engine.hear(ANYTHING);
-    if (!this.#closed) this.#sync.start();
+    this.#say({ lastSync });
+    this.#engine.hear({ ...ANYTHING, step: meta.step, sealed: meta.sealed, unsent: unsentOf(meta, flight) });
   }
 
   async #stop(): Promise<void> {
     await this.#opened.catch(() => undefined);
     this.#unlisten();
     this.#inbox.close();
-    await this.#sync.stop();
+    this.#tabs?.leave();
+    await this.#sync?.stop();
     this.#say({ phase: "offline" });
+  }
+
+  /** From now on one of the tabs syncs: this one, if no other does. */
+  #join(): void {
+    this.#tabs = new Tabs<Led, News>({
+      name: this.options.storage.name,
+      locks: (globalThis as { navigator?: Partial<Navigator> }).navigator?.locks,
+      raise: async () => {
+        try {
+          return await this.#engine.lead();
+        } catch (failure) {
+          this.#halt({ code: "FAILED", message: String(failure) });
+          throw failure;
+        }
+      },
+      lead: (led, signal) => this.#lead(led, signal),
+      hear: ({ touched, status, reread }) => {
+        if (touched) this.#engine.hear(touched);
+        if (status) this.#follow(status);
+        if (reread) this.#sync?.reread();
+      },
+      state: () => ({ status: this.status.value }),
+      awake: () => void this.#catchUp().catch(() => undefined),
+    });
+  }
+
+  async #lead(led: Led, signal: AbortSignal): Promise<void> {
+    const sync = this.#newSync(led);
+    this.#sync = sync;
+    signal.addEventListener("abort", () => void sync.stop());
+    await sync.run();
+    if (this.#sync === sync) this.#sync = undefined;
+  }
+
+  /** Shows the status of the leader. */
+  #follow(status: Status): void {
+    const { unsent, durable, ...shared } = status;
+    if (this.status.value?.phase !== "halted") this.#say(shared);
+  }
+
+  /** The leader reads the store again. */
+  #reread(): void {
+    this.#sync?.reread();
+    this.#tabs?.post({ reread: true });
+  }
+
+  /** As the leader. */
+  #share(change: Partial<Status>): void {
+    this.#say(change);
+    this.#tabs?.post({ status: this.status.value });
+  }
+
+  /** Another tab may go on. What follows from a halt is no reason of its own. */
+  #halt(error: Halt): void {
+    this.#tabs?.leave();
+    if (this.status.value?.phase !== "halted") this.#say({ phase: "halted", error });
+    if (!this.#isForeign()) return;
+    this.#inbox.close();
+    this.#engine.hear(ANYTHING);
   }
 
   #newNetwork(): Network {
@@ -205,9 +293,9 @@ class TidegateClient {
     });
   }
 
-  #newSync(): Sync {
+  #newSync(engine: Led): Sync {
     return new Sync({
-      engine: this.#engine,
+      engine,
       transport: this.#network,
       types: this.#types(),
       first: this.options.first ?? [],
@@ -215,16 +303,17 @@ class TidegateClient {
       confirmMs: CONFIRM_MS,
       newId,
       onPhase: (phase: Phase, error?: Halt) => {
+        if (phase === "halted" && error) {
+          this.#halt(error);
+          return;
+        }
         const live = phase === "live" && { lastSync: new Date(), done: 0 };
         const stream = phase === "live" ? this.#network.stream : undefined;
-        this.#say({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
-        if (!this.#isForeign()) return;
-        this.#inbox.close();
-        this.#engine.hear(ANYTHING);
+        this.#share({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
       },
       onPage: (changes: number) => {
         const { phase, done = 0 } = this.status.value ?? {};
-        this.#say({ done: phase === "live" ? 0 : done + changes, bytes: this.#bytes });
+        this.#share({ done: phase === "live" ? 0 : done + changes, bytes: this.#bytes });
       },
     });
   }

@@ -15,28 +15,58 @@ export interface Touched {
   readonly outcomes: boolean;
   /** Whether there is something new to send. */
   readonly queued: boolean;
-  /** How many edits have no answer now, and whether they are sealed. */
+  /** The number of the step, how many edits have no answer after it, and whether they are sealed. */
+  readonly step?: number;
   readonly unsent?: number;
   readonly sealed?: boolean;
 }
 
 type Listener = (touched: Touched) => void;
 
+/** Another tab leads by now: a step of this one as the leader was not stored. */
+export class Deposed extends Error {
+  override readonly name = "Deposed";
+}
+
+/** An engine whose steps are stored only while its tab leads. */
+export interface Led extends Pick<Engine, "model" | "storage" | "do"> {
+  readonly term: number;
+}
+
 export class Engine {
   readonly #listeners = new Set<Listener>();
 
+  /** `post` takes what each step has touched to the other tabs. */
   constructor(
     readonly model: CoreModel,
     readonly storage: Storage,
+    readonly post: Listener = () => undefined,
   ) {}
 
+  /** Raises the term. Returns the engine for the steps of this leader. */
+  async lead(): Promise<Led> {
+    let term = 0;
+    await this.#step({ is: "lead" }, ({ meta }) => {
+      term = meta.term + 1;
+    });
+    const fence = ({ meta }: Slice): void => {
+      if (meta.term !== term) throw new Deposed("another tab leads");
+    };
+    return { term, model: this.model, storage: this.storage, do: (event) => this.#step(event, fence) };
+  }
+
   /** One transaction. Rejects with the core's {@link EditError}, and with what the storage throws. */
-  async do(event: Event): Promise<readonly Effect[]> {
+  do(event: Event): Promise<readonly Effect[]> {
+    return this.#step(event, () => undefined);
+  }
+
+  async #step(event: Event, check: (slice: Slice) => void): Promise<readonly Effect[]> {
     let effects: readonly Effect[] = [];
     let touched: Touched | undefined;
     await this.storage.step(
       (meta, flight) => need(event, meta, flight),
       (slice) => {
+        check(slice);
         const made = step(this.model, slice, event);
         effects = made.effects;
         touched = touchedBy(made.writes, slice);
@@ -44,11 +74,14 @@ export class Engine {
       },
       { strict: isStrict(event) },
     );
-    if (touched) this.hear(touched);
+    if (touched) {
+      this.hear(touched);
+      this.post(touched);
+    }
     return effects;
   }
 
-  /** Something has been touched. */
+  /** A step of this tab or of another one has touched something. */
   hear(touched: Touched): void {
     for (const listener of this.#listeners) listener(touched);
   }
@@ -106,5 +139,6 @@ function touchedBy(writes: Writes, before: Slice): Touched {
     queued: writes.queue.some(([, edit]) => edit !== null),
     sealed: meta.sealed,
     unsent: meta.queued + (writes.flight?.edits.length ?? 0),
+    step: meta.step,
   };
 }

@@ -7,7 +7,7 @@ import type { Effect } from "../core/draft.js";
 import { isAlive, type Flight } from "../core/records.js";
 import type { Page, PushInput } from "../protocol.js";
 import { Refused, type Transport } from "../transport/transport.js";
-import type { Engine } from "./engine.js";
+import { Deposed, type Led } from "./engine.js";
 import { Backoff, type PauseOptions } from "./pause.js";
 
 const SWEPT_AT_A_TIME = 500;
@@ -15,7 +15,7 @@ const SWEPT_AT_A_TIME = 500;
 export type Phase = "offline" | "catching-up" | "live" | "halted";
 
 export interface SyncOptions {
-  readonly engine: Engine;
+  readonly engine: Led;
   readonly transport: Transport;
   /** The types to sync, and those to sync before the others. */
   readonly types: readonly string[];
@@ -40,7 +40,7 @@ export class Sync {
   readonly #reading: Backoff;
   readonly #streaming: Backoff;
   readonly #sending: Backoff;
-  #done: Promise<unknown> = Promise.resolve();
+  #done: Promise<void> = Promise.resolve();
   #following: AbortController | undefined;
   #wakeSender: (() => void) | undefined;
   #somethingToSend = true;
@@ -56,19 +56,22 @@ export class Sync {
     this.#sending = new Backoff(options.pauses);
   }
 
-  start(): void {
-    this.#done = Promise.all([this.#read(), this.#send()]);
-    this.#done.catch((failure: unknown) => {
-      this.#halt({ code: "FAILED", message: String(failure) });
-    });
+  /** Runs until it is stopped, halts, or finds that another tab leads. */
+  run(): Promise<void> {
+    this.#done = Promise.all([this.#read(), this.#send()]).then(
+      () => undefined,
+      (failure: unknown) => {
+        if (failure instanceof Deposed) this.#end();
+        else this.#halt({ code: "FAILED", message: String(failure) });
+      },
+    );
+    return this.#done;
   }
 
   /** Ends both loops. What is under way is cut off; the next start goes on. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    this.#wakeSender?.();
-    clearTimeout(this.#confirm);
-    await this.#done.catch(() => undefined);
+  stop(): Promise<void> {
+    this.#end();
+    return this.#done;
   }
 
   /** There may be something new to send. */
@@ -305,9 +308,14 @@ export class Sync {
     }
   }
 
-  #halt({ code, message }: Halt): void {
+  #end(): void {
     this.#stop.abort();
     this.#wakeSender?.();
+    clearTimeout(this.#confirm);
+  }
+
+  #halt({ code, message }: Halt): void {
+    this.#end();
     this.options.onPhase("halted", { code, message });
   }
 }

@@ -18,6 +18,8 @@ export interface Meta {
   readonly n: number;
   /** Rises with each step. */
   readonly step: number;
+  /** Counts the leaders of the tabs. A step of an earlier one is not stored. */
+  readonly term: number;
   /** The epoch in which it may push; null before the first page, and while it has to pull. */
   readonly epoch: string | null;
   /** The epoch of the last page. */
@@ -169,6 +171,7 @@ export function freshMeta(client: string): Meta {
     next: 1,
     n: 1,
     step: 0,
+    term: 0,
     epoch: null,
     pageEpoch: null,
     ep: 0,

@@ -23,6 +23,8 @@ export type Event =
       readonly folds: boolean;
       readonly policy?: Policy;
     }
+  /** This tab leads from now on. */
+  | { readonly is: "lead" }
   /** A pull or a subscription begins. */
   | { readonly is: "begin" }
   | ({ readonly is: "page" } & Arrival)
@@ -74,6 +76,7 @@ export function need(event: Event, meta: Meta, flight: Flight | null): Need {
       return { docs: event.docs };
     case "seal":
       return { lingering: true };
+    case "lead":
     case "begin":
     case "refresh":
     case "reset":
@@ -127,6 +130,9 @@ function apply(draft: Draft, event: Event): void {
   switch (event.is) {
     case "edit":
       return edit(draft, event.intents, event);
+    case "lead":
+      draft.meta.term += 1;
+      return;
     case "begin":
       return begin(draft);
     case "page":

@@ -5,33 +5,64 @@
 import type { Need, Slice, Writes } from "../core/draft.js";
 import { keyText } from "../core/records.js";
 import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
-import type { StepOptions, Storage } from "./storage.js";
+import { memoryStorage } from "./memory.js";
+import type { Closed, StepOptions, Storage } from "./storage.js";
 
 /** Requests at a time. More would block the page's thread while their results arrive. */
 const RUN = 100;
 
+/** There is none outside of pages. */
+const page = (globalThis as { document?: Document }).document;
+
+/** Rises with each layout of the records. */
+const VERSION = 1;
+
+const OUTDATED: Closed = { code: "OUTDATED", message: "another tab has a newer version of the app: reload this one" };
+const REMOVED: Closed = { code: "REMOVED", message: "another tab has signed out" };
+
 const STORES = ["meta", "docs", "queue", "lingering", "outcomes"] as const;
 
-/** A storage in the database of this name. */
+/** A storage in the database of this name. Where there is no IndexedDB, one that is not durable. */
 export function indexedDBStorage(name: string): Storage {
-  return new IndexedDBStorage(name);
+  return isThere() ? new IndexedDBStorage(name) : memoryStorage();
+}
+
+/** A browser that keeps nothing for a page lacks it, or throws where it is named. */
+function isThere(): boolean {
+  try {
+    return (globalThis as { indexedDB?: IDBFactory }).indexedDB !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 class IndexedDBStorage implements Storage {
   readonly durable = true;
   #database: IDBDatabase | undefined;
+  readonly #running = new Set<IDBTransaction>();
+  /** Resolves when the page is not frozen. */
+  #awake = Promise.resolve();
 
   constructor(readonly name: string) {}
 
-  async open(fresh: Meta): Promise<void> {
-    const opening = indexedDB.open(this.name, 1);
+  async open(fresh: Meta, closed: (why: Closed) => void = () => undefined): Promise<void> {
+    const opening = indexedDB.open(this.name, VERSION);
     opening.onupgradeneeded = () => {
       create(opening.result);
     };
-    await done(opening);
-    this.#database = opening.result;
-    // Another page removes the database, or brings a later version of it.
-    this.#database.onversionchange = () => this.#database?.close();
+    try {
+      await done(opening);
+    } catch (failure) {
+      if (failure instanceof DOMException && failure.name === "VersionError") closed(OUTDATED);
+      throw failure;
+    }
+    const database = opening.result;
+    this.#database = database;
+    database.onversionchange = ({ newVersion }) => {
+      void this.close();
+      closed(newVersion === null ? REMOVED : OUTDATED);
+    };
+    page?.addEventListener("freeze", this.#freeze);
     await this.#transact("readwrite", { strict: true }, async (stores) => {
       const known = await done(stores.meta.get("meta"));
       if (known === undefined) await done(stores.meta.put(fresh, "meta"));
@@ -63,23 +94,42 @@ class IndexedDBStorage implements Storage {
   }
 
   close(): Promise<void> {
+    page?.removeEventListener("freeze", this.#freeze);
     this.#database?.close();
+    this.#database = undefined;
     return Promise.resolve();
   }
 
   async destroy(): Promise<void> {
-    this.#database?.close();
+    await this.close();
     await done(indexedDB.deleteDatabase(this.name));
   }
 
-  /** One transaction. If `work` throws, it is undone. */
-  async #transact<T>(
-    mode: IDBTransactionMode,
-    { strict }: StepOptions,
-    work: (stores: Stores) => Promise<T>,
-  ): Promise<T> {
+  /** The transaction of a frozen page would block all other tabs. */
+  readonly #freeze = (): void => {
+    this.#awake = new Promise((resolve) => {
+      page?.addEventListener("resume", () => resolve(), { once: true });
+    });
+    for (const transaction of this.#running) abort(transaction);
+  };
+
+  /** One transaction, or another one if the page was frozen meanwhile. If `work` throws, it is undone. */
+  async #transact<T>(mode: IDBTransactionMode, options: StepOptions, work: (stores: Stores) => Promise<T>): Promise<T> {
+    for (;;) {
+      const awake = this.#awake;
+      await awake;
+      try {
+        return await this.#once(mode, options, work);
+      } catch (failure) {
+        if (this.#awake === awake) throw failure;
+      }
+    }
+  }
+
+  async #once<T>(mode: IDBTransactionMode, { strict }: StepOptions, work: (stores: Stores) => Promise<T>): Promise<T> {
     if (!this.#database) throw new Error("the storage is not open");
     const transaction = this.#database.transaction(STORES, mode, { durability: strict ? "strict" : "relaxed" });
+    this.#running.add(transaction);
     const ended = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => {
         resolve();
@@ -96,6 +146,8 @@ class IndexedDBStorage implements Storage {
       ended.catch(() => undefined);
       abort(transaction);
       throw failure;
+    } finally {
+      this.#running.delete(transaction);
     }
   }
 }

@@ -10,11 +10,22 @@ export interface StepOptions {
   readonly strict: boolean;
 }
 
+/** Why a storage was closed from outside. */
+export interface Closed {
+  readonly code: "OUTDATED" | "REMOVED";
+  readonly message: string;
+}
+
 export interface Storage {
   /** Whether what it holds outlasts the process. */
   readonly durable: boolean;
-  /** Opens the database, and begins it with this record if it is empty. */
-  open(fresh: Meta): Promise<void>;
+  /** The database's name, if other tabs of the browser can open it. */
+  readonly name?: string;
+  /**
+   * Opens the database, and begins it with this record if it is empty. `closed` hears of it when the database is taken
+   * away later.
+   */
+  open(fresh: Meta, closed?: (why: Closed) => void): Promise<void>;
   /** The records of a need, as of one moment. */
   read(need: Need): Promise<Slice>;
   /**

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const ROOT = fileURLToPath(new URL("../../../../../", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../../../../../", import.meta.url));
 const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
 
 export class Gateway {
@@ -24,11 +24,14 @@ export class Gateway {
     this.#key = readFileSync(join(data, "dev.key"), "utf8").trim();
   }
 
-  static async start(): Promise<Gateway> {
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<Gateway> {
     const data = await mkdtemp(join(tmpdir(), "tidegate-client-"));
     const model = join(ROOT, "model.graphql");
     const args = ["dev", "--listen", "127.0.0.1:0", "--data", data, "--model", model];
-    const process = spawn(BINARY, args, { stdio: ["ignore", "pipe", "inherit"], env: { TIDEGATE_LOG: "error" } });
+    const process = spawn(BINARY, args, {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { TIDEGATE_LOG: "error", ...settings },
+    });
     const address = await new Promise<string>((resolve, reject) => {
       let printed = "";
       process.stdout.on("data", (chunk: Buffer) => {
