@@ -17,6 +17,7 @@ import { outcomeOf, pendingOf } from "./outcomes.js";
 import { found, type Query } from "./query.js";
 import { Sync, type Halt, type Phase } from "./sync.js";
 import { Tabs } from "./tabs.js";
+import { Witness } from "./witness.js";
 import type { Client, ClientOptions, EditOptions, Resolution, SignOutOptions, Status } from "./types.js";
 
 const PAUSES = { minMs: 500, maxMs: 30_000 };
@@ -56,9 +57,11 @@ class TidegateClient {
   readonly #opened: Promise<void>;
   /** Ends listening to the browser's network. */
   readonly #unlisten: () => void;
+  readonly #witness: Witness | undefined;
   #bytes = 0;
   /** The newest step that `status` shows. */
   #step = 0;
+  #asksToPersist = true;
   #closed = false;
   /** Whether what is stored waits for its user to sign in. */
   #sealed = false;
@@ -66,6 +69,7 @@ class TidegateClient {
   constructor(readonly options: ClientOptions) {
     const { model, storage } = options;
     this.#engine = new Engine(model, storage, (touched) => this.#tabs?.post({ touched }));
+    this.#witness = storage.name === undefined ? undefined : new Witness(storage.name);
     this.#network = this.#newNetwork();
     this.#inbox = new Inbox({
       network: this.#network,
@@ -82,6 +86,7 @@ class TidegateClient {
       bytes: 0,
       lastSync: undefined,
       unsent: 0,
+      lost: 0,
       durable: storage.durable,
       error: undefined,
     });
@@ -177,6 +182,7 @@ class TidegateClient {
     }
     await this.#stop();
     if (unsent === "keep") await this.#engine.do({ is: "seal" });
+    else this.#witness?.keep(0);
     this.#tabs?.close();
     await (unsent === "keep" ? storage.close() : storage.destroy());
   }
@@ -186,7 +192,11 @@ class TidegateClient {
       this.#tabs?.close();
       this.#halt({ code, message });
     };
-    await this.options.storage.open(freshMeta(newId()), closed);
+    const { storage } = this.options;
+    const fresh = freshMeta(newId());
+    await storage.open(fresh, closed);
+    const { meta } = await storage.read({});
+    if (meta.client === fresh.client) this.#say({ lost: this.#witness?.recall() ?? 0 });
     if (!this.#closed) this.#join();
     await this.#catchUp();
   }
@@ -196,6 +206,7 @@ class TidegateClient {
     if (step === undefined || unsent === undefined || step < this.#step) return;
     this.#step = step;
     this.#sealed = sealed === true;
+    this.#witness?.keep(unsent);
     this.#say({ unsent });
   }
 
@@ -311,6 +322,9 @@ class TidegateClient {
         const stream = phase === "live" ? this.#network.stream : undefined;
         this.#share({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
       },
+      onError: (error: Halt | undefined) => {
+        this.#share({ error });
+      },
       onPage: (changes: number) => {
         const { phase, done = 0 } = this.status.value ?? {};
         this.#share({ done: phase === "live" ? 0 : done + changes, bytes: this.#bytes });
@@ -356,6 +370,8 @@ class TidegateClient {
 
   #edit(intents: readonly Intent[], { policy }: EditOptions = {}, atomic = false): Promise<void> {
     const at = new Date().toISOString();
+    if (this.#asksToPersist && this.options.storage.durable) void persist().catch(() => undefined);
+    this.#asksToPersist = false;
     return this.#do({ is: "edit", intents, at, atomic, folds: true, ...(policy && { policy }) });
   }
 
@@ -434,6 +450,12 @@ class TidegateClient {
     const { outcomes } = await this.#read({ outcomes: true });
     return outcomes.map((outcome) => outcomeOf(outcome, outcomes, (event) => this.#do(event), newId));
   }
+}
+
+/** Asks the browser to remove other sites' databases before this one. Some ask the user, so it is asked with an edit. */
+async function persist(): Promise<void> {
+  const { storage } = (globalThis as { navigator?: Partial<Navigator> }).navigator ?? {};
+  if (storage && !(await storage.persisted())) await storage.persist();
 }
 
 /** Browsers say when the network is back. */

@@ -43,6 +43,9 @@ export class ClientError extends Error {
 
 /** What a storage's failure means to the caller. */
 export function failureOf(failure: unknown): unknown {
-  const full = failure instanceof Error && failure.name === "QuotaExceededError";
-  return full ? new ClientError("STORAGE_FULL", "there is no room left on this device") : failure;
+  return isFull(failure) ? new ClientError("STORAGE_FULL", "there is no room left on this device") : failure;
+}
+
+export function isFull(failure: unknown): boolean {
+  return failure instanceof Error && failure.name === "QuotaExceededError";
 }

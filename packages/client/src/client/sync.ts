@@ -8,6 +8,7 @@ import { isAlive, type Flight } from "../core/records.js";
 import type { Page, PushInput } from "../protocol.js";
 import { Refused, type Transport } from "../transport/transport.js";
 import { Deposed, type Led } from "./engine.js";
+import { isFull } from "./errors.js";
 import { Backoff, type PauseOptions } from "./pause.js";
 
 const SWEPT_AT_A_TIME = 500;
@@ -25,6 +26,8 @@ export interface SyncOptions {
   /** How long an answer may stay unconfirmed before the client reads the store again. */
   readonly confirmMs: number;
   readonly onPhase: (phase: Phase, error?: Halt) => void;
+  /** What keeps it from sending now, whatever it reads. */
+  readonly onError: (error: Halt | undefined) => void;
   /** A page of so many changes is stored. */
   readonly onPage: (changes: number) => void;
 }
@@ -44,6 +47,7 @@ export class Sync {
   #following: AbortController | undefined;
   #wakeSender: (() => void) | undefined;
   #somethingToSend = true;
+  #cannotStorePush = false;
   /** Whether the gateway has named the user of the present token. */
   #identified = false;
   /** Whether dead documents may be stored, as those that an earlier run has left. */
@@ -243,6 +247,8 @@ export class Sync {
         if (effect.do === "push") await this.#push(effect.flight);
         else if (effect.do === "ask") await this.#ask(effect.client);
         this.#sending.succeed();
+        if (this.#cannotStorePush) this.options.onError(undefined);
+        this.#cannotStorePush = false;
       } catch (failure) {
         if (this.#ended()) return;
         await this.#refusedPush(failure);
@@ -264,7 +270,10 @@ export class Sync {
   }
 
   async #refusedPush(failure: unknown): Promise<void> {
-    if (!(failure instanceof Refused)) throw failure;
+    if (!(failure instanceof Refused)) {
+      await this.#unstored(failure, this.#sending);
+      return;
+    }
     const { engine, newId } = this.options;
     const { flight } = await engine.storage.read({});
     if (!flight || !this.#identified) {
@@ -277,11 +286,25 @@ export class Sync {
   }
 
   async #refused(failure: unknown, backoff: Backoff): Promise<void> {
-    if (!(failure instanceof Refused)) throw failure;
+    if (!(failure instanceof Refused)) {
+      await this.#unstored(failure, backoff);
+      return;
+    }
     const { refusal } = failure;
     // Without its stream it may still be online: the next pull tells.
     this.options.onPhase(backoff === this.#streaming ? "catching-up" : "offline", refusal);
     await this.#carryOut(await this.options.engine.do({ is: "unread", refusal }), backoff);
+  }
+
+  /** A step that could not be stored was not made: its page, answer or push comes again. */
+  async #unstored(failure: unknown, backoff: Backoff): Promise<void> {
+    if (!(failure instanceof DOMException)) throw failure;
+    const code = isFull(failure) ? "STORAGE_FULL" : "STORAGE";
+    const error = { code, message: failure.message };
+    if (backoff === this.#sending) this.options.onError(error);
+    else this.options.onPhase("catching-up", error);
+    this.#cannotStorePush ||= backoff === this.#sending;
+    await backoff.pause(0, this.#signal);
   }
 
   async #carryOut(effects: readonly Effect[], backoff = this.#reading): Promise<void> {

@@ -86,9 +86,14 @@ export interface Status {
   readonly lastSync: Date | undefined;
   /** Edits that have no answer. */
   readonly unsent: number;
+  /**
+   * How many edits without an answer were lost before this start, with a database that the browser has removed. It is said
+   * once.
+   */
+  readonly lost: number;
   /** Whether what it holds outlasts the process. */
   readonly durable: boolean;
-  /** Why it is offline, or has halted. */
+  /** Why it is offline, cannot store what it reads (`STORAGE_FULL`, `STORAGE`), or has halted. */
   readonly error: Halt | undefined;
 }
 
