@@ -3,3 +3,5 @@
  */
 
 import "./tabs.js";
+import "./faults.js";
+import "./load.js";

@@ -4,7 +4,7 @@
 
 import { createClient, increment, indexedDBStorage, type Client, type Status } from "../../src/index.js";
 import { model, type Model } from "../models/example.js";
-import { interrupt, interrupted } from "./interrupted.js";
+import { interrupt, interrupted, type Moment, type StepKind } from "./interrupted.js";
 
 export interface App {
   readonly client: Client<Model>;
@@ -13,12 +13,16 @@ export interface App {
   hasFrozen: boolean;
   /** The page freezes, as far as its code can see, in the transaction of its next edit. */
   freezeInStep(): void;
+  /** The page reloads in its next step of a kind. */
+  reloadIn(step: StepKind, moment: Moment): void;
   /** The sockets that are open: only the leader has one. */
   sockets: number;
   /** The values of a live query, as they came: how many minutes are spent on each task. */
   readonly seen: Record<string, number>;
   /** Tasks of the page's thread that took longer than 50 ms. */
   readonly longTasks: number[];
+  /** How many requests waited for the database at a time, at most: the page does nothing else while their results come. */
+  mostRequests: number;
   create(title: string): Promise<string>;
   /** Adds a minute. */
   bump(id: string): Promise<void>;
@@ -39,6 +43,19 @@ const parameter = (name: string): string => address.get(name) ?? "";
 new PerformanceObserver((list) => {
   app.longTasks.push(...list.getEntries().map((entry) => entry.duration));
 }).observe({ type: "longtask", buffered: true });
+
+let requests = 0;
+for (const name of ["get", "put"] as const) {
+  const original = Reflect.get(IDBObjectStore.prototype, name) as (...given: unknown[]) => IDBRequest;
+  IDBObjectStore.prototype[name] = function (this: IDBObjectStore, ...given: unknown[]): IDBRequest {
+    const request = original.apply(this, given);
+    app.mostRequests = Math.max(app.mostRequests, ++requests);
+    const end = (): number => --requests;
+    request.addEventListener("success", end);
+    request.addEventListener("error", end);
+    return request;
+  };
+}
 
 class CountedSocket extends WebSocket {
   constructor(url: string | URL, protocols?: string | string[]) {
@@ -68,9 +85,15 @@ const app: App = {
       document.dispatchEvent(new Event("freeze"));
     });
   },
+  reloadIn: (step, moment) => {
+    interrupt(step, moment, () => {
+      location.reload();
+    });
+  },
   sockets: 0,
   seen: {},
   longTasks: [],
+  mostRequests: 0,
   create: (title) => client.tasks.create({ title, audience: "team:demo" }),
   bump: (id) => client.tasks.update(id, { minutesSpent: increment(1) }),
   status: () => client.status.value,

@@ -43,10 +43,10 @@ export class World {
   }
 
   /** A device that has nothing stored yet. */
-  async device(): Promise<Device> {
+  async device(user = "alice"): Promise<Device> {
     const proxy = await Proxy.start(new URL(this.gateway.url).origin);
     const database = `device ${this.#devices.length}`;
-    const parameters = { url: `${proxy.origin}/graphql`, token: this.gateway.token("alice"), database };
+    const parameters = { url: `${proxy.origin}/graphql`, token: this.gateway.token(user), database };
     const address = `${originOf(this.server)}/?${new URLSearchParams(parameters).toString()}`;
     const device = new Device(this.browser.context, proxy, address);
     this.#devices.push(device);
@@ -174,6 +174,11 @@ export class Tab {
   /** The minutes that the database has, with the edits in it. */
   async has(id: string): Promise<number | undefined> {
     return this.page.evaluate(async (it) => (await window.app.client.tasks.get(it))?.minutesSpent, id);
+  }
+
+  /** Of the page's thread, in milliseconds; 0 if none took 50. */
+  longestTask(): Promise<number> {
+    return this.page.evaluate(() => Math.round(Math.max(0, ...window.app.longTasks)));
   }
 
   async leads(): Promise<boolean> {
