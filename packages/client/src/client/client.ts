@@ -10,7 +10,7 @@ import { view } from "../core/view.js";
 import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
 import { ANYTHING, Engine, type Led, type Touched } from "./engine.js";
-import { ClientError, failureOf } from "./errors.js";
+import { ClientError, failureOf, isFull } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
@@ -236,7 +236,9 @@ class TidegateClient {
         try {
           return await this.#engine.lead();
         } catch (failure) {
-          this.#halt({ code: "FAILED", message: String(failure) });
+          // On a full disk it is tried again with the next beat.
+          if (isFull(failure)) this.#say({ error: { code: "STORAGE_FULL", message: String(failure) } });
+          else this.#halt({ code: "FAILED", message: String(failure) });
           throw failure;
         }
       },
