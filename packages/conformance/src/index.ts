@@ -1,5 +1,22 @@
 /**
- * What tests of clients share: a proxy that fails.
+ * What holds clients against a real gateway: a proxy that fails, random histories, and the judge of what comes of them.
  */
 
+export { Killed, type Body, type Device, type Edit, type Edits, type FieldEdit } from "./device.js";
+export type { Outcome, State, Value } from "./device.js";
+export { Gateway, type GatewayOptions } from "./gateway.js";
+export {
+  COMMON,
+  histories,
+  NETWORK,
+  OUTCOMES,
+  plain,
+  special,
+  type Act,
+  type History,
+  type Kinds,
+  type Weighted,
+} from "./history.js";
 export { Proxy, type Fault, type Plan, type Traffic } from "./proxy.js";
+export { runSuite, type SuiteOptions } from "./suite.js";
+export { World, type Place, type WorldOptions } from "./world.js";

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../../../../", import.meta.url));
-const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
+export const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
 
 export class Gateway {
   readonly #key: string;

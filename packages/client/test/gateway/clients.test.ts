@@ -1,0 +1,43 @@
+/**
+ * Histories of whole clients, through proxies that lose, delay, double and cut what passes.
+ */
+
+import { after, before, test } from "node:test";
+import { COMMON, NETWORK, OUTCOMES, plain, Proxy, special, type Device, type Place } from "@tidegate/conformance";
+import { ClientDevice } from "./client-device.js";
+import { DEVICES, play, storageOf } from "./histories.js";
+import { Mongod } from "./mongod.js";
+
+let mongod: Mongod;
+let proxies: readonly Proxy[];
+
+before(async () => {
+  mongod = await Mongod.start();
+  proxies = await Promise.all(Array.from({ length: DEVICES }, () => Proxy.start("http://127.0.0.1:1")));
+});
+
+after(async () => {
+  await Promise.all(proxies.map((proxy) => proxy.stop()));
+  await mongod.stop();
+});
+
+const CLIENTS = {
+  devices: DEVICES,
+  steps: 60,
+  acts: [
+    ...COMMON,
+    ...OUTCOMES,
+    ...NETWORK,
+    { weight: 1, arbitrary: plain("refresh") },
+    { weight: 2, arbitrary: special("crash", 9) },
+  ],
+  faults: true,
+};
+
+const newDevice = (place: Place, at: number): Promise<Device> =>
+  Promise.resolve(new ClientDevice(place, storageOf(place, at)));
+
+test("clients keep every promise on an embedded store", () => play({ kinds: CLIENTS, newDevice, share: 0.3, proxies }));
+
+test("clients keep every promise on MongoDB", () =>
+  play({ kinds: CLIENTS, newDevice, share: 0.2, proxies, store: mongod.url("clients") }));

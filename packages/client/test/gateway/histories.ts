@@ -1,0 +1,56 @@
+/**
+ * Random histories of several devices over one real gateway, on both stores. In the end all devices see what a fresh one
+ * gets, and each edit took effect once or has an outcome.
+ *
+ * TIDEGATE_HISTORIES sets how many there are in all, TIDEGATE_HISTORIES_SEED repeats those of a run. A failure prints its
+ * seed and is cut down.
+ */
+
+import fc from "fast-check";
+import "fake-indexeddb/auto";
+import { Gateway, histories, World, type Device, type Kinds, type Place, type Proxy } from "@tidegate/conformance";
+import { indexedDBStorage, memoryStorage, type Storage } from "../../src/index.js";
+import { BINARY } from "./gateway.js";
+
+const HISTORIES = Number(process.env.TIDEGATE_HISTORIES ?? 200);
+const SEED = process.env.TIDEGATE_HISTORIES_SEED;
+
+const HISTORY_MS = 120_000;
+
+export const DEVICES = 3;
+
+export interface Play {
+  readonly kinds: Omit<Kinds, "operations">;
+  readonly newDevice: (place: Place, at: number) => Promise<Device>;
+  /** Of all histories. */
+  readonly share: number;
+  /** A database of MongoDB; without it the gateway has an embedded store. */
+  readonly store?: string;
+  readonly proxies?: readonly Proxy[];
+}
+
+export async function play({ kinds, newDevice, share, store, proxies }: Play): Promise<void> {
+  const gateway = await Gateway.start({ binary: BINARY, ...(store !== undefined && { store }) });
+  for (const proxy of proxies ?? []) proxy.target = gateway.origin;
+  const options = { gateway, devices: DEVICES, newDevice, ...(proxies && { proxies }) };
+  const drawn = histories({ ...kinds, operations: gateway.operations });
+  try {
+    // A history that hangs is one that fails.
+    const property = fc.asyncProperty(drawn, (history) => World.play(options, history));
+    const seed = SEED === undefined ? {} : { seed: Number(SEED) };
+    await fc.assert(property, {
+      numRuns: Math.ceil(HISTORIES * share),
+      plugins: [fc.timeout(HISTORY_MS)],
+      includeErrorInReport: true,
+      ...seed,
+    });
+  } finally {
+    await gateway.stop();
+  }
+}
+
+/** One of the devices keeps what it has in IndexedDB. Each run of an application opens its storage again. */
+export function storageOf({ name }: Place, at: number): () => Storage {
+  const memory = memoryStorage();
+  return () => (at === 0 ? indexedDBStorage(name) : memory);
+}
