@@ -8,6 +8,7 @@ export type Value = null | boolean | number | string | readonly Value[] | { read
 /** The fields of a document, by name. */
 export type Body = Readonly<Record<string, Value>>;
 
+/** Who decides about an edit of a document that has changed meanwhile; docs/conflicts.md. */
 export type Policy = "SERVER_WINS" | "CLIENT_WINS" | "LAST_WRITE_WINS" | "MERGE" | "MANUAL" | "WEBHOOK";
 
 /** One change of a page. */

@@ -2,6 +2,7 @@
  * Exponential back-off with jitter. Something that helps, such as a network that is back, ends a pause.
  */
 
+/** The first pause after a failure, and the longest. */
 export interface PauseOptions {
   readonly minMs: number;
   readonly maxMs: number;

@@ -6,6 +6,7 @@ import { own } from "../core/records.js";
 import { equal } from "../core/values.js";
 import type { Body, Value } from "../protocol.js";
 
+/** What has to hold of a field's value. */
 export interface Filter {
   readonly eq?: Value;
   readonly ne?: Value;

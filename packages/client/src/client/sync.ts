@@ -13,6 +13,7 @@ import { Backoff, type PauseOptions } from "./pause.js";
 
 const SWEPT_AT_A_TIME = 500;
 
+/** Out of reach; reading what it has missed; following; or stopped until the app does something about it. */
 export type Phase = "offline" | "catching-up" | "live" | "halted";
 
 export interface SyncOptions {

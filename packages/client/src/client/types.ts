@@ -33,11 +33,13 @@ export type Edit<S extends CollectionShape> = {
     | (F extends S["sets"] ? SetChange<Item<S["create"][F]>> : never);
 };
 
+/** How an edit is sent. */
 export interface EditOptions {
   /** One of the policies that the model lets clients choose. */
   readonly policy?: Policy;
 }
 
+/** What has to hold of a document: of each named field its filter, and of conditions all, one or none. */
 export type WhereOf<D> = {
   readonly [F in keyof D]?: Filter;
 } & {
@@ -46,6 +48,7 @@ export type WhereOf<D> = {
   readonly not?: WhereOf<D>;
 };
 
+/** Which documents, in which order, and how many at most. */
 export interface QueryOf<D> {
   readonly where?: WhereOf<D>;
   /** Ties are in the order of ids. */
@@ -59,7 +62,9 @@ export interface Collection<S extends CollectionShape> {
   get(id: string): Promise<S["doc"] | undefined>;
   /** Creates a document, under a random id unless it has one. Returns the id. */
   create(document: S["create"], options?: EditOptions): Promise<string>;
+  /** Changes some fields, also by a function of the document in view. It is carried out in the step that stores the edit. */
   update(id: string, edit: Edit<S> | ((seen: S["doc"]) => Edit<S>), options?: EditOptions): Promise<void>;
+  /** Deletes a document. */
   delete(id: string, options?: EditOptions): Promise<void>;
   /** What a query finds, now and after each change. It reads all documents of the type. */
   live(query?: QueryOf<S["doc"]>): Live<readonly S["doc"][]>;
@@ -69,11 +74,15 @@ export interface Collection<S extends CollectionShape> {
 
 /** The edits of a transaction. They are made together when its function returns. */
 export interface TransactionCollection<S extends CollectionShape> {
+  /** As {@link Collection.create}. */
   create(document: S["create"]): string;
+  /** As {@link Collection.update}. */
   update(id: string, edit: Edit<S> | ((seen: S["doc"]) => Edit<S>)): void;
+  /** As {@link Collection.delete}. */
   delete(id: string): void;
 }
 
+/** How a client stands to its gateway. */
 export interface Status {
   readonly phase: Phase;
   /** How it follows while it is live. */
@@ -173,6 +182,7 @@ export type Resolution<S extends CollectionShape = CollectionShape> =
 /** A conflict of any type; `type` says which. */
 export type Conflict<M = unknown> = { readonly [K in keyof M]: ConflictIn<M[K] & CollectionShape> }[keyof M];
 
+/** What every client has besides its collections. */
 export interface ClientMethods<M> {
   /** The collection of a type, such as `of("Task")`: for one whose name is that of a member of the client. */
   of<T extends TypeOf<M>>(type: T): Collection<ShapeOf<M, T>>;
@@ -181,7 +191,9 @@ export interface ClientMethods<M> {
     edits: (tx: { readonly [K in keyof M]: TransactionCollection<M[K] & CollectionShape> }) => void,
     options?: EditOptions,
   ): Promise<void>;
+  /** How it stands to the gateway. */
   readonly status: Live<Status>;
+  /** The edits that were not simply applied: of merged ones the last 200, of the others all that wait for the user. */
   readonly outcomes: Live<readonly OutcomeOf<M>[]>;
   /**
    * The conflicts that the user may resolve, the oldest first, while anybody listens. They are the gateway's: offline the
@@ -200,6 +212,7 @@ export interface ClientMethods<M> {
   signOut(options?: SignOutOptions): Promise<void>;
 }
 
+/** How a user signs out. */
 export interface SignOutOptions {
   /**
    * What becomes of edits that have no answer. `refuse`, the default: if there are any, the call rejects and the client goes
@@ -209,9 +222,12 @@ export interface SignOutOptions {
   readonly unsent?: "refuse" | "keep" | "discard";
 }
 
-type TypeOf<M> = { readonly [K in keyof M]: (M[K] & CollectionShape)["type"] }[keyof M];
-type ShapeOf<M, T> = { readonly [K in keyof M]: M[K] & CollectionShape & { readonly type: T } }[keyof M];
+/** The names of a model's types. */
+export type TypeOf<M> = { readonly [K in keyof M]: (M[K] & CollectionShape)["type"] }[keyof M];
+/** The shape of a type. */
+export type ShapeOf<M, T> = { readonly [K in keyof M]: M[K] & CollectionShape & { readonly type: T } }[keyof M];
 
+/** A client, with the collections of its model, such as `client.tasks`. */
 export type Client<M> = ClientMethods<M> & {
   readonly [K in Exclude<keyof M, keyof ClientMethods<M>>]: Collection<M[K] & CollectionShape>;
 };
@@ -234,6 +250,7 @@ export interface ModelValue extends CoreModel {
   >;
 }
 
+/** What a client needs. */
 export interface ClientOptions {
   /** The gateway's endpoint, such as `https://sync.example.com/graphql`. */
   readonly url: string;
@@ -246,7 +263,9 @@ export interface ClientOptions {
   readonly types?: readonly string[];
   /** The types to sync before the others. */
   readonly first?: readonly string[];
+  /** In place of the platform's own. */
   readonly fetch?: typeof fetch;
+  /** In place of the platform's own, which Node 20 does not have. */
   readonly webSocket?: typeof WebSocket;
   /** Pauses after failures, by default 0.5 to 30 s. */
   readonly pauses?: PauseOptions;

@@ -120,6 +120,7 @@ export interface Flight {
   readonly behind: number;
 }
 
+/** What became of an edit. */
 export type OutcomeStatus =
   /** Some or all of the edit is in force. */
   | "MERGED"

@@ -16,6 +16,7 @@ export interface Closed {
   readonly message: string;
 }
 
+/** A database of records. Its parts are the core's; an app only passes one on. */
 export interface Storage {
   /** Whether what it holds outlasts the process. */
   readonly durable: boolean;
@@ -39,6 +40,7 @@ export interface Storage {
   ): Promise<void>;
   /** Documents of a type in the order of their ids, after an id; dead ones too. */
   scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]>;
+  /** Ends its use. Everything stays. */
   close(): Promise<void>;
   /** Removes all of it. */
   destroy(): Promise<void>;
