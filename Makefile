@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs only cargo, python3 and on Linux root. Scripts install the rest: scripts/mongod
 # MongoDB, scripts/npm-packages Node and npm packages, scripts/python-packages Python packages, scripts/chromium a browser.
 
-.PHONY: run test check faults bench bench-peers fuzz soak nightly mutants graphiql devices
+.PHONY: run test check faults bench bench-peers browser fuzz soak nightly mutants graphiql devices
 
 run:
 	cargo run --release -- dev
@@ -38,6 +38,15 @@ bench:
 # Node with npm.
 bench-peers:
 	cargo run --release --locked -p tidegate-bench -- peers $(BENCH)
+
+# Runs the client in Chromium, and measures its storage with 100,000 documents beside Dexie and RxDB.
+browser:
+	cargo build --locked
+	scripts/npm-packages .
+	scripts/npm-packages bench/storages
+	npm run pretest --workspace packages/client
+	node --test packages/client/build/test/browser/browser.test.js
+	node bench/storages/run.mjs
 
 # Runs histories with fresh seeds for SOAK_MINUTES (60), then each fuzz target.
 soak:

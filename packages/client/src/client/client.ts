@@ -197,6 +197,7 @@ class TidegateClient {
     await storage.open(fresh, closed);
     const { meta } = await storage.read({});
     if (meta.client === fresh.client) this.#say({ lost: this.#witness?.recall() ?? 0 });
+    this.#sealed = meta.sealed;
     if (!this.#closed) this.#join();
     await this.#catchUp();
   }
