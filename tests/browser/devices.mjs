@@ -93,6 +93,8 @@ try {
     await merged.waitFor({ state: 'detached' });
   }
   assert.equal(await alice.part.getByRole('article').count(), 0, 'nothing is left to see to');
+  await Promise.all([page.waitForEvent('load'), page.getByRole('button', { name: 'Forget both devices' }).click()]);
+  await both(alice, bob, (it) => it.title('Buy oat milk').waitFor());
   assert.deepEqual(complaints, [], 'the console is free of errors and of policy violations');
 
   await page.goto(new URL('/devices', withAnotherModel).href);

@@ -6,6 +6,8 @@ mod repeats;
 mod retired;
 mod webhook;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -17,6 +19,8 @@ use crate::harness::{
 /// A store and the directory of its gateway.
 struct Place {
     directory: TempDir,
+    /// How many models were served here. Each has a file of its own, which its gateway follows.
+    models: AtomicUsize,
     /// The store, as `--store` takes it.
     url: String,
     /// The name of its database, if it is in MongoDB.
@@ -29,6 +33,7 @@ impl Place {
         let deployment = Deployment::shared().await;
         [None, Some(fresh_database())].map(|database| Self {
             directory: TempDir::new().unwrap(),
+            models: AtomicUsize::default(),
             url: match &database {
                 None => "embedded:data".to_owned(),
                 Some(database) => deployment.url(database),
@@ -44,9 +49,10 @@ impl Place {
 
     fn serve_with(&self, model: &str, arguments: &[&str]) -> Server {
         let directory = self.directory.path();
-        std::fs::write(directory.join("model.graphql"), model).unwrap();
-        let store = ["--store", &self.url];
-        Server::dev_with(directory, &[&store, arguments].concat())
+        let file = format!("{}.graphql", self.models.fetch_add(1, Ordering::Relaxed));
+        std::fs::write(directory.join(&file), model).unwrap();
+        let given = ["--store", &self.url, "--model", &file];
+        Server::dev_with(directory, &[&given, arguments].concat())
     }
 }
 
