@@ -60,7 +60,11 @@ export class DriverDevice implements Device {
   }
 
   async state(): Promise<State> {
-    return (await this.#run.call("state")) as State;
+    const state = (await this.#run.call("state")) as State | undefined;
+    const isState =
+      typeof state?.documents === "object" && Array.isArray(state.outcomes) && typeof state.unsent === "number";
+    if (!isState) throw new Error(`the driver's state has not the members of one: ${JSON.stringify(state)}`);
+    return state;
   }
 
   async settle(): Promise<void> {
@@ -69,12 +73,21 @@ export class DriverDevice implements Device {
 
   async setToken(token: string): Promise<void> {
     this.#token = token;
-    if (!this.#run.isOver) await this.#run.call("token", { token });
+    await this.#tell("token", { token });
   }
 
   async setOnline(isOnline: boolean): Promise<void> {
     this.#isOnline = isOnline;
-    if (!this.#run.isOver) await this.#run.call(isOnline ? "online" : "offline");
+    await this.#tell(isOnline ? "online" : "offline");
+  }
+
+  /** A driver that is killed gets to know it at its next start. */
+  async #tell(what: string, members: object = {}): Promise<void> {
+    try {
+      await this.#run.call(what, members);
+    } catch (failure) {
+      if (!(failure instanceof Killed)) throw failure;
+    }
   }
 
   /** `crash`: it is killed so many milliseconds from now. */
@@ -117,10 +130,6 @@ class Run {
         end(`ended with ${code ?? signal ?? "nothing"}`);
       });
     });
-  }
-
-  get isOver(): boolean {
-    return this.#end !== undefined;
   }
 
   call(what: string, members: object = {}): Promise<unknown> {

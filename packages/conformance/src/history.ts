@@ -56,6 +56,10 @@ export interface Weighted {
 /** How many documents there are of each type. */
 export const IDS = 4;
 
+/** Printed without a prototype that says nothing. */
+const plainRecord = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(model, { noNullPrototype: true });
+
 const id = fc.nat(IDS - 1);
 const edits: readonly (readonly [number, EditAct])[] = [
   [4, "create"],
@@ -70,11 +74,11 @@ const edits: readonly (readonly [number, EditAct])[] = [
   [2, "project"],
   [2, "article"],
 ];
-const edit: fc.Arbitrary<Act> = fc.record({
+const edit: fc.Arbitrary<Act> = plainRecord({
   act: fc.oneof(...edits.map(([weight, act]) => ({ weight, arbitrary: fc.constant(act) }))),
   id,
 });
-const transaction: fc.Arbitrary<Act> = fc.record({ act: fc.constant("transaction" as const), id, other: id });
+const transaction: fc.Arbitrary<Act> = plainRecord({ act: fc.constant("transaction" as const), id, other: id });
 
 /** An act without more to say. */
 export function plain(
@@ -84,7 +88,7 @@ export function plain(
 }
 
 export function special(what: string, most = 0): fc.Arbitrary<Act> {
-  return fc.record({ act: fc.constant("special" as const), what: fc.constant(what), n: fc.nat(most) });
+  return plainRecord({ act: fc.constant("special" as const), what: fc.constant(what), n: fc.nat(most) });
 }
 
 /** Acts that every device knows. */
@@ -94,7 +98,7 @@ export const COMMON: readonly Weighted[] = [
   { weight: 2, arbitrary: plain("grant") },
   {
     weight: 2,
-    arbitrary: fc.record({
+    arbitrary: plainRecord({
       act: fc.constant("token" as const),
       token: fc.constantFrom("expired", "refused", "other", "good", "good"),
     }),
@@ -106,22 +110,22 @@ export const NETWORK: readonly Weighted[] = [
   { weight: 2, arbitrary: plain("offline") },
   { weight: 4, arbitrary: plain("online") },
   { weight: 1, arbitrary: plain("cut") },
-  { weight: 12, arbitrary: fc.record({ act: fc.constant("wait" as const), ms: fc.nat(20) }) },
+  { weight: 12, arbitrary: plainRecord({ act: fc.constant("wait" as const), ms: fc.nat(20) }) },
 ];
 
 /** Acts on outcomes. */
 export const OUTCOMES: readonly Weighted[] = [
-  { weight: 2, arbitrary: fc.record({ act: fc.constantFrom("retry" as const, "discard" as const), nth: fc.nat(3) }) },
+  { weight: 2, arbitrary: plainRecord({ act: fc.constantFrom("retry" as const, "discard" as const), nth: fc.nat(3) }) },
 ];
 
 const fault: fc.Arbitrary<Fault> = fc.oneof(
-  fc.record({ fault: fc.constantFrom("refuse" as const, "lose" as const, "double" as const) }),
-  fc.record({ fault: fc.constant("cut" as const), bytes: fc.nat(2000) }),
-  fc.record({ fault: fc.constant("late" as const), ms: fc.nat(60) }),
-  fc.record({ fault: fc.constant("slow" as const), ms: fc.nat(30) }),
-  fc.record({ fault: fc.constant("page" as const), status: fc.constantFrom(200, 403, 502, 503) }),
+  plainRecord({ fault: fc.constantFrom("refuse" as const, "lose" as const, "double" as const) }),
+  plainRecord({ fault: fc.constant("cut" as const), bytes: fc.nat(2000) }),
+  plainRecord({ fault: fc.constant("late" as const), ms: fc.nat(60) }),
+  plainRecord({ fault: fc.constant("slow" as const), ms: fc.nat(30) }),
+  plainRecord({ fault: fc.constant("page" as const), status: fc.constantFrom(200, 403, 502, 503) }),
 );
-const trouble: fc.Arbitrary<Trouble> = fc.record({
+const trouble: fc.Arbitrary<Trouble> = plainRecord({
   kind: fc.constantFrom("push" as const, "push" as const, "read" as const, "stream" as const),
   after: fc.nat(2),
   fault,
@@ -137,7 +141,7 @@ export function histories({ devices, steps, acts, operations, faults }: Kinds): 
     ...(weight > 0 ? [{ weight, arbitrary: ofOperator }] : []),
   );
   const troubles = fc.array(trouble, { maxLength: faults ? 12 : 0 });
-  return fc.record({
+  return plainRecord({
     steps: fc.array(step, { minLength: 1, maxLength: steps, size: "max" }),
     faults: fc.array(troubles, { minLength: devices, maxLength: devices }),
   });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { DriverDevice } from "./driver.js";
 import type { Gateway } from "./gateway.js";
-import { COMMON, histories, NETWORK, special } from "./history.js";
+import { COMMON, histories, NETWORK, special, type History } from "./history.js";
 import { Proxy } from "./proxy.js";
 import { World } from "./world.js";
 
@@ -20,13 +20,16 @@ export interface SuiteOptions {
   /** The driver's program and its arguments. */
   readonly command: readonly string[];
   readonly histories: number;
+  /** Histories to begin with, instead of as many random ones. */
+  readonly chosen?: readonly History[];
   readonly seed: number;
   /** Whether a failure is cut down; it takes many more histories. */
   readonly shrinks: boolean;
 }
 
 /** Rejects with the first failure, the history that shows it and its seed. */
-export async function runSuite({ gateway, command, histories: numRuns, seed, shrinks }: SuiteOptions): Promise<void> {
+export async function runSuite(options: SuiteOptions): Promise<void> {
+  const { gateway, command, histories: numRuns, chosen = [], seed, shrinks } = options;
   const directory = await mkdtemp(join(tmpdir(), "tidegate-drivers-"));
   const proxies = await Promise.all(Array.from({ length: DEVICES }, () => Proxy.start(gateway.origin)));
   const kinds = {
@@ -36,7 +39,7 @@ export async function runSuite({ gateway, command, histories: numRuns, seed, shr
     operations: gateway.operations,
     faults: true,
   };
-  const options = {
+  const world = {
     gateway,
     proxies,
     devices: DEVICES,
@@ -44,8 +47,9 @@ export async function runSuite({ gateway, command, histories: numRuns, seed, shr
       DriverDevice.start(command, place, join(directory, place.name)),
   };
   try {
-    const property = fc.asyncProperty(histories(kinds), (history) => World.play(options, history));
-    await fc.assert(property, { numRuns, seed, endOnFailure: !shrinks, includeErrorInReport: true });
+    const property = fc.asyncProperty(histories(kinds), (history) => World.play(world, history));
+    const examples = chosen.map((history): [History] => [history]);
+    await fc.assert(property, { numRuns, examples, seed, endOnFailure: !shrinks, includeErrorInReport: true });
   } finally {
     await Promise.all(proxies.map((proxy) => proxy.stop()));
     await rm(directory, { recursive: true });
