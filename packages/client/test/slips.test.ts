@@ -250,6 +250,20 @@ const SLIPS: readonly Slip[] = [
   },
   {
     rule: "1.12",
+    does: "takes a late answer to a refused push for one to the next push",
+    file: "pushes",
+    from: "same && flight.edits.length === to.edits.length && flight.edits[0]?.n === to.edits[0]?.n",
+    to: "same",
+  },
+  {
+    rule: "1.13",
+    does: "takes the answer to an earlier question",
+    file: "refusals",
+    from: "flight?.asks?.number !== question",
+    to: "flight?.asks === undefined",
+  },
+  {
+    rule: "1.12",
     does: "divides a push that was applied",
     file: "refusals",
     from: "last - flight.to.firstMutationId + 1",
@@ -259,7 +273,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.12",
     does: "sends again before it has asked",
     file: "pushes",
-    from: 'flight.asks ? { do: "ask", client: flight.to.id } : ',
+    from: 'flight.asks ? ask(flight, flight.asks) : ',
     to: "",
   },
   {

@@ -246,7 +246,7 @@ export class Sync {
         const [effect] = await this.options.engine.do({ is: "send" });
         if (effect === undefined) return;
         if (effect.do === "push") await this.#push(effect.flight);
-        else if (effect.do === "ask") await this.#ask(effect.client);
+        else if (effect.do === "ask") await this.#ask(effect.client, effect.question);
         this.#sending.succeed();
         if (this.#cannotStorePush) this.options.onError(undefined);
         this.#cannotStorePush = false;
@@ -260,14 +260,14 @@ export class Sync {
   async #push(flight: Flight): Promise<void> {
     const { engine, transport } = this.options;
     const results = await transport.push(inputOf(flight), this.#signal);
-    await this.#carryOut(await engine.do({ is: "answer", to: flight.to, results }));
+    await this.#carryOut(await engine.do({ is: "answer", to: flight, results }));
     this.#confirmLater();
   }
 
-  async #ask(client: string): Promise<void> {
+  async #ask(client: string, question: number): Promise<void> {
     const { engine, transport, newId } = this.options;
     const { lastMutationId } = await transport.viewer(client, this.#signal);
-    await this.#carryOut(await engine.do({ is: "asked", client, last: lastMutationId ?? 0, newId: newId() }));
+    await this.#carryOut(await engine.do({ is: "asked", question, last: lastMutationId ?? 0, newId: newId() }));
   }
 
   async #refusedPush(failure: unknown): Promise<void> {
@@ -282,7 +282,7 @@ export class Sync {
       return;
     }
     const { refusal } = failure;
-    const effects = await engine.do({ is: "refused", to: flight.to, refusal, newId: newId() });
+    const effects = await engine.do({ is: "refused", to: flight, refusal, newId: newId() });
     await this.#carryOut(effects, this.#sending);
   }
 

@@ -54,7 +54,7 @@ export type Effect =
     }
   | { readonly do: "push"; readonly flight: Flight }
   /** `viewer(clientId: …) { lastMutationId }`. */
-  | { readonly do: "ask"; readonly client: string }
+  | { readonly do: "ask"; readonly client: string; readonly question: number }
   /** A new pull has to read the store. */
   | { readonly do: "reread" }
   /** The same request again, after a pause of at least so many seconds. */

@@ -2,12 +2,12 @@
  * Sending what is queued, and taking in outcomes: rules 1.5 to 1.7, 1.11 and 1.16.
  */
 
-import type { Body, PushId, Result } from "../protocol.js";
-import type { Draft } from "./draft.js";
+import type { Body, Result } from "../protocol.js";
+import type { Draft, Effect } from "./draft.js";
 import { dropQueuedOn, forgetCopies, PUSH_CHANGES_MAX, rebaseOn } from "./edits.js";
 import { leftKey } from "./pages.js";
 import { keyText, own, versionOf } from "./records.js";
-import type { CoreModel, Edit, Flight, Outcome } from "./records.js";
+import type { CoreModel, Edit, Flight, Outcome, Question } from "./records.js";
 import { pick } from "./values.js";
 
 /** How large a push is, besides {@link PUSH_CHANGES_MAX}. One transaction is sent whole. */
@@ -23,7 +23,12 @@ export function send(draft: Draft, limit = PUSH_CHANGES_MAX): void {
     if (edits.length > 0) fly(draft, edits, draft.meta.epoch);
   }
   const { flight } = draft;
-  if (flight) draft.effects.push(flight.asks ? { do: "ask", client: flight.to.id } : { do: "push", flight });
+  if (flight) draft.effects.push(flight.asks ? ask(flight, flight.asks) : { do: "push", flight });
+}
+
+/** The question whether an earlier copy of a push was applied (1.12). */
+export function ask(flight: Flight, { number }: Question): Effect {
+  return { do: "ask", client: flight.to.id, question: number };
 }
 
 /** The first transaction of the queue, or plain edits of one policy within the bounds. */
@@ -94,13 +99,17 @@ function wire(model: CoreModel, edit: Edit): Body {
   }
 }
 
-/** Whether a message is about the push that is under way. A late copy of an earlier answer is not. */
-export function isTo(flight: Flight | null, to: PushId): flight is Flight {
-  return flight?.to.id === to.id && flight.to.firstMutationId === to.firstMutationId;
+/**
+ * Whether a message is about the push that is under way. A late answer to another one is not, even if that one had the
+ * same ids: what was divided or refused gives them back (1.12).
+ */
+export function isTo(flight: Flight | null, to: Flight): flight is Flight {
+  const same = flight?.to.id === to.to.id && flight.to.firstMutationId === to.to.firstMutationId;
+  return same && flight.edits.length === to.edits.length && flight.edits[0]?.n === to.edits[0]?.n;
 }
 
 /** Takes in the outcomes of the push under way. */
-export function answer(draft: Draft, to: PushId, results: readonly Result[]): void {
+export function answer(draft: Draft, to: Flight, results: readonly Result[]): void {
   const { flight } = draft;
   if (!isTo(flight, to)) return;
   draft.flight = null;

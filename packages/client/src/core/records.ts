@@ -115,9 +115,16 @@ export interface Flight {
   readonly left: Readonly<Record<string, number>>;
   readonly revoked: readonly string[];
   /** 1.12 and 1.13: it was refused, and the client asks which mutation id was consumed last. */
-  readonly asks?: Refusal;
+  readonly asks?: Question;
   /** 1.12: how many edits of earlier copies of this push wait at the front of the queue. */
   readonly behind: number;
+}
+
+/** Asked after a refusal: which mutation id of a client was consumed last. */
+export interface Question {
+  readonly refusal: Refusal;
+  /** The step of the refusal. What was asked before it may say nothing of the push. */
+  readonly number: number;
 }
 
 /** What became of an edit. */

@@ -2,10 +2,10 @@
  * Requests that failed as a whole: what to do by the code (1.12, 1.13, 1.17, 4.4).
  */
 
-import type { PushId, Refusal } from "../protocol.js";
+import type { Refusal } from "../protocol.js";
 import type { Draft } from "./draft.js";
 import { beginClient, dropQueuedOn, forgetCopies } from "./edits.js";
-import { asSent, fly, isTo, report, sentAtFront } from "./pushes.js";
+import { ask, asSent, fly, isTo, report, sentAtFront } from "./pushes.js";
 import { keyText, type Flight, type Outcome } from "./records.js";
 
 /** The same request may succeed later. */
@@ -29,15 +29,16 @@ export function isTransient(code: string): boolean {
 const DIVISIBLE = new Set(["PUSH_TOO_LARGE", "PAYLOAD_TOO_LARGE", "BAD_USER_INPUT", "CLIENT_TOO_OLD"]);
 
 /** A push was refused. */
-export function refused(draft: Draft, to: PushId, refusal: Refusal, newId: string): void {
+export function refused(draft: Draft, to: Flight, refusal: Refusal, newId: string): void {
   const { flight } = draft;
   if (!isTo(flight, to)) return;
   const { code } = refusal;
   if (code === "EPOCH_CHANGED" || code === "MUTATION_ID_GAP") return sendAgain(draft, flight, newId);
   const whole = code === "CLIENT_TOO_OLD" && inputIndex(refusal) === undefined;
   if (code === "MUTATION_ID_REUSED" || (DIVISIBLE.has(code) && !whole)) {
-    draft.flight = { ...flight, asks: refusal };
-    draft.effects.push({ do: "ask", client: to.id });
+    const asks = { refusal, number: draft.meta.step };
+    draft.flight = { ...flight, asks };
+    draft.effects.push(ask(flight, asks));
   } else otherwise(draft, refusal);
 }
 
@@ -68,13 +69,14 @@ function sendAgain(draft: Draft, flight: Flight, newId: string): void {
 }
 
 /** The gateway has said which mutation id of the client it consumed last, by this copy of the push or an earlier one. */
-export function asked(draft: Draft, client: string, last: number, newId: string): void {
+export function asked(draft: Draft, question: number, last: number, newId: string): void {
   const { flight } = draft;
-  if (flight?.asks === undefined || flight.to.id !== client) return;
+  if (flight?.asks?.number !== question) return;
+  const { refusal } = flight.asks;
   const consumed = Math.max(0, last - flight.to.firstMutationId + 1);
-  const reused = flight.asks.code === "MUTATION_ID_REUSED";
-  if (reused || consumed > 0) settleConsumed(draft, flight, flight.asks, consumed, newId);
-  else if (client === draft.meta.client) divide(draft, flight, flight.asks);
+  const reused = refusal.code === "MUTATION_ID_REUSED";
+  if (reused || consumed > 0) settleConsumed(draft, flight, refusal, consumed, newId);
+  else if (flight.to.id === draft.meta.client) divide(draft, flight, refusal);
   else sendAgain(draft, flight, newId);
 }
 

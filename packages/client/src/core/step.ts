@@ -3,7 +3,7 @@
  * what to do next. There is no clock, network, storage or randomness in it.
  */
 
-import type { Policy, PushId, Refusal, Result } from "../protocol.js";
+import type { Policy, Refusal, Result } from "../protocol.js";
 import { Draft, type Effect, type Need, type Slice, type Writes } from "./draft.js";
 import { edit, PUSH_CHANGES_MAX, type Intent } from "./edits.js";
 import { discard, retry, type Retry } from "./outcomes.js";
@@ -32,10 +32,10 @@ export type Event =
   | { readonly is: "unread"; readonly refusal: Refusal }
   /** The next push is made, of at most so many changes, or the one under way is sent again. */
   | { readonly is: "send"; readonly limit?: number }
-  | { readonly is: "answer"; readonly to: PushId; readonly results: readonly Result[] }
-  | { readonly is: "refused"; readonly to: PushId; readonly refusal: Refusal; readonly newId: string }
-  /** The answer to the effect `ask`: the last mutation id of a client, 0 if the gateway does not know it. */
-  | { readonly is: "asked"; readonly client: string; readonly last: number; readonly newId: string }
+  | { readonly is: "answer"; readonly to: Flight; readonly results: readonly Result[] }
+  | { readonly is: "refused"; readonly to: Flight; readonly refusal: Refusal; readonly newId: string }
+  /** The answer to an effect `ask`: the last mutation id of its client, 0 if the gateway does not know it. */
+  | { readonly is: "asked"; readonly question: number; readonly last: number; readonly newId: string }
   /** The gateway has named the token's user. */
   | { readonly is: "user"; readonly id: string }
   /** These types come again: the app selects more of them than before. */
@@ -146,7 +146,7 @@ function apply(draft: Draft, event: Event): void {
     case "refused":
       return refused(draft, event.to, event.refusal, event.newId);
     case "asked":
-      return asked(draft, event.client, event.last, event.newId);
+      return asked(draft, event.question, event.last, event.newId);
     case "user":
       return know(draft, event.id);
     case "refresh":

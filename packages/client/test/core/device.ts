@@ -9,7 +9,7 @@ import { freshMeta, isAlive, versionOf } from "../../src/core/records.js";
 import type { CoreModel, Edit, Flight, Meta, Outcome } from "../../src/core/records.js";
 import { need, step, type Event } from "../../src/core/step.js";
 import { view } from "../../src/core/view.js";
-import type { Body, Change, Page, Policy, PushId, Result, SyncedBody } from "../../src/protocol.js";
+import type { Body, Change, Page, Policy, Result, SyncedBody } from "../../src/protocol.js";
 import { memoryStorage } from "../../src/storage/memory.js";
 
 const MODEL: CoreModel = {
@@ -105,16 +105,16 @@ export class Device {
   }
 
   async answer(...results: readonly Result[]): Promise<readonly Effect[]> {
-    return this.do({ is: "answer", to: await this.#to(), results });
+    return this.do({ is: "answer", to: await this.#flying(), results });
   }
 
   async refused(code: string, extensions: Body = {}): Promise<readonly Effect[]> {
     const refusal = { code, message: code, extensions };
-    return this.do({ is: "refused", to: await this.#to(), refusal, newId: this.#newId() });
+    return this.do({ is: "refused", to: await this.#flying(), refusal, newId: this.#newId() });
   }
 
   async asked(last: number): Promise<readonly Effect[]> {
-    return this.do({ is: "asked", client: (await this.#to()).id, last, newId: this.#newId() });
+    return this.do({ is: "asked", question: (await this.#flying()).asks?.number ?? -1, last, newId: this.#newId() });
   }
 
   async retry(n: number, changes?: Changes): Promise<void> {
@@ -123,10 +123,10 @@ export class Device {
     await this.do({ is: "retry", n, keys, at: AT, newId: "new", ...(changes && { changes }) });
   }
 
-  async #to(): Promise<PushId> {
+  async #flying(): Promise<Flight> {
     const flight = await this.flight();
     if (!flight) throw new Error("nothing is under way");
-    return flight.to;
+    return flight;
   }
 
   async meta(): Promise<Meta> {

@@ -63,10 +63,11 @@ test("1.11 a push has at most 500 changes and 256 KiB, and at least one", async 
 test("an answer to another push is dropped", async () => {
   const device = await deviceWith();
   await device.create("a");
-  await device.send();
+  const sent = await device.send();
+  if (!sent) throw new Error("there is a push");
   const results = [result("APPLIED", body("a", 1))];
-  await device.do({ is: "answer", to: { id: "c1", firstMutationId: 7 }, results });
-  await device.do({ is: "answer", to: { id: "other", firstMutationId: 1 }, results });
+  await device.do({ is: "answer", to: { ...sent, to: { id: "c1", firstMutationId: 7 } }, results });
+  await device.do({ is: "answer", to: { ...sent, to: { id: "other", firstMutationId: 1 } }, results });
   assert.equal((await device.flight())?.edits.length, 1);
 });
 

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Effect } from "../../src/core/draft.js";
 import { increment } from "../../src/core/values.js";
 import { body, deviceWith, result, upsert } from "./device.js";
+
+/** The clients that it asks about, if it does nothing else. */
+function asksOf(effects: readonly Effect[]): readonly (string | undefined)[] {
+  return effects.map((effect) => (effect.do === "ask" ? effect.client : undefined));
+}
 
 test("4.4 after EPOCH_CHANGED everything goes under a new client id, on no known version", async () => {
   const device = await deviceWith(upsert("a", 1));
@@ -53,7 +59,8 @@ test("a late refusal of another push is dropped", async () => {
   await device.update("a", { title: "1" });
   const push = await device.send();
   const refusal = { code: "EPOCH_CHANGED", message: "", extensions: {} };
-  await device.do({ is: "refused", to: { id: "c1", firstMutationId: 9 }, refusal, newId: "x" });
+  if (!push) throw new Error("there is a push");
+  await device.do({ is: "refused", to: { ...push, to: { id: "c1", firstMutationId: 9 } }, refusal, newId: "x" });
   assert.deepEqual(await device.flight(), push);
 });
 
@@ -80,7 +87,7 @@ test("1.12 a push that is too large goes in parts, in order, from the same id", 
   const device = await deviceWith();
   for (const id of "abcdef") await device.create(id);
   await device.send();
-  assert.deepEqual(await device.refused("PUSH_TOO_LARGE", { max: 2 }), [{ do: "ask", client: "c1" }]);
+  assert.deepEqual(asksOf(await device.refused("PUSH_TOO_LARGE", { max: 2 })), ["c1"]);
   await device.asked(0);
   const part = await device.send();
   assert.deepEqual([part?.to.firstMutationId, part?.edits.map((it) => it.id)], [1, ["a", "b"]]);
@@ -111,6 +118,36 @@ test("1.12 a part that is still too large goes in smaller ones, and nothing is f
   );
 });
 
+test("1.12 a late answer to a push that was refused says nothing of the next one, which has its ids", async () => {
+  const device = await deviceWith();
+  await device.create("a");
+  const refused = await device.send();
+  if (!refused) throw new Error("there is a push");
+  await device.refused("BAD_USER_INPUT");
+  await device.asked(0);
+  await device.create("b");
+  const next = await device.send();
+  assert.deepEqual(next?.to, refused.to);
+  await device.do({ is: "answer", to: refused, results: [result("APPLIED", body("a", 1))] });
+  assert.deepEqual(await device.flight(), next);
+});
+
+test("1.13 what was asked before a refusal says nothing about it", async () => {
+  const device = await deviceWith();
+  await device.create("a");
+  await device.send();
+  await device.refused("PAYLOAD_TOO_LARGE");
+  const before = (await device.flight())?.asks?.number ?? -1;
+  await device.refused("MUTATION_ID_REUSED");
+  await device.do({ is: "asked", question: before, last: 0, newId: "x" });
+  assert.equal((await device.queue()).length, 0, "it would be sent once more");
+  await device.asked(1);
+  assert.deepEqual(
+    (await device.outcomes()).map((it) => it.status),
+    ["UNKNOWN"],
+  );
+});
+
 test("1.8 counters of what was sent show without an edit before them that was refused", async () => {
   const device = await deviceWith(upsert("a", 1, { spent: 0 }));
   for (let nth = 0; nth < 3; nth++) {
@@ -136,7 +173,7 @@ test("1.12 until the gateway has said what it consumed, nothing is sent", async 
   for (const id of "ab") await device.create(id);
   await device.send();
   await device.refused("PUSH_TOO_LARGE");
-  assert.deepEqual(await device.do({ is: "send" }), [{ do: "ask", client: "c1" }]);
+  assert.deepEqual(asksOf(await device.do({ is: "send" })), ["c1"]);
 });
 
 test("1.13 an earlier copy was applied: its outcomes are unknown, and it stays in view", async () => {
@@ -238,7 +275,7 @@ test("1.13 ids that another push used: what is not consumed goes under a new cli
   const device = await deviceWith();
   for (const id of ["a", "b"]) await device.create(id);
   const before = await device.send();
-  assert.deepEqual(await device.refused("MUTATION_ID_REUSED"), [{ do: "ask", client: "c1" }]);
+  assert.deepEqual(asksOf(await device.refused("MUTATION_ID_REUSED")), ["c1"]);
   await device.asked(1);
   assert.deepEqual(
     (await device.outcomes()).map((it) => [it.edit.id, it.status]),

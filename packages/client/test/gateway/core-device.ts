@@ -167,15 +167,16 @@ export class CoreDevice implements Device {
     await this.#identified(async () => {
       const [effect] = await this.#do({ is: "send", limit });
       if (effect?.do === "ask") {
-        const { client } = effect;
+        const { client, question } = effect;
         await this.#hear(async () => {
           const { lastMutationId } = await this.#network.viewer(client, NEVER);
-          return { is: "asked", client, last: lastMutationId ?? 0, newId: crypto.randomUUID() };
+          return { is: "asked", question, last: lastMutationId ?? 0, newId: crypto.randomUUID() };
         });
       }
       if (effect?.do !== "push") return;
-      const { to, epoch, atomic, policy, changes } = effect.flight;
-      const input = { client: to, epoch, ...(atomic && { atomic }), ...(policy && { policy }), changes };
+      const { flight: to } = effect;
+      const { epoch, atomic, policy, changes } = to;
+      const input = { client: to.to, epoch, ...(atomic && { atomic }), ...(policy && { policy }), changes };
       await this.#hear(
         async () => ({ is: "answer", to, results: await this.#network.push(input, NEVER) }),
         (refusal) => ({ is: "refused", to, refusal, newId: crypto.randomUUID() }),
