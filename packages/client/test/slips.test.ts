@@ -1,6 +1,6 @@
 /**
  * Each rule of the core broken alone: the compiled core is copied, one line of it is changed, and its tests have to
- * notice. So no rule stands there that no test holds.
+ * notice, and so does a trace of `conformance/`. So no rule stands there that no test holds.
  */
 
 import assert from "node:assert/strict";
@@ -228,6 +228,13 @@ const SLIPS: readonly Slip[] = [
     to: ";\n",
   },
   {
+    rule: "1.8",
+    does: "shows a create without the model's defaults",
+    file: "view",
+    from: "...type?.defaults, ",
+    to: "",
+  },
+  {
     rule: "1.9",
     does: "takes bases of counters from another place than the view",
     file: "edits",
@@ -247,6 +254,13 @@ const SLIPS: readonly Slip[] = [
     file: "pushes",
     from: "if (flight.behind > 0)",
     to: "if (false)",
+  },
+  {
+    rule: "1.11",
+    does: "sends edits of several policies and transactions in one push",
+    file: "pushes",
+    from: "it.tx !== first?.tx || it.policy !== first?.policy",
+    to: "false",
   },
   {
     rule: "1.12",
@@ -273,7 +287,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.12",
     does: "sends again before it has asked",
     file: "pushes",
-    from: 'flight.asks ? ask(flight, flight.asks) : ',
+    from: "flight.asks ? ask(flight, flight.asks) : ",
     to: "",
   },
   {
@@ -322,21 +336,32 @@ const SLIPS: readonly Slip[] = [
 
 const TESTS = ["pages", "edits", "pushes", "refusals"];
 const BUILD = fileURLToPath(new URL("..", import.meta.url));
+const TRACES = fileURLToPath(new URL("../../../../conformance/traces", import.meta.url));
+
+/** Ends with the first trace that fails. */
+const PLAYS_TRACES = `
+import { difference } from "./test/core/player.js";
+import { traces } from "./test/core/traces.js";
+for (const { text } of await traces(process.argv[2])) if (await difference(text)) process.exit(1);
+`;
 let copy = "";
 
 before(async () => {
   copy = await mkdtemp(join(tmpdir(), "tidegate-slips-"));
   await cp(join(BUILD, "src"), join(copy, "src"), { recursive: true });
   await cp(join(BUILD, "test/core"), join(copy, "test/core"), { recursive: true });
+  await cp(join(BUILD, "test/models"), join(copy, "test/models"), { recursive: true });
   await writeFile(join(copy, "package.json"), '{"type": "module"}');
   const all = TESTS.map((name) => `import "./test/core/${name}.test.js";\n`);
   await writeFile(join(copy, "all.js"), all.join(""));
+  await writeFile(join(copy, "traces.js"), PLAYS_TRACES);
 });
 
 after(() => rm(copy, { recursive: true }));
 
-test("the tests of the core pass on a copy", async () => {
-  assert.equal(await coreTestsPass(), true);
+test("the tests of the core and the traces pass on a copy", async () => {
+  assert.equal(await passes("all.js"), true);
+  assert.equal(await passes("traces.js"), true);
 });
 
 for (const slip of SLIPS) {
@@ -349,18 +374,20 @@ for (const slip of SLIPS) {
       text.replace(slip.from, () => slip.to),
     );
     try {
-      assert.equal(await coreTestsPass(), false);
+      const [tests, traces] = await Promise.all([passes("all.js"), passes("traces.js")]);
+      assert.equal(tests, false, "a test of the core fails");
+      assert.equal(traces, false, "a trace fails");
     } finally {
       await writeFile(file, text);
     }
   });
 }
 
-async function coreTestsPass(): Promise<boolean> {
+async function passes(program: string): Promise<boolean> {
   // The child is a test run of its own, not a part of this one.
   const { NODE_TEST_CONTEXT, ...env } = process.env;
   return new Promise((resolve) => {
-    execFile(process.execPath, [join(copy, "all.js")], { env }, (error) => {
+    execFile(process.execPath, [join(copy, program), TRACES], { env }, (error) => {
       resolve(error === null);
     });
   });

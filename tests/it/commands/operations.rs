@@ -246,6 +246,7 @@ fn the_committed_modules_for_the_client_are_what_operations_prints() {
     for (model, module) in [
         ("model.graphql", "example.ts"),
         ("tests/it/models/harbour.graphql", "harbour.ts"),
+        ("conformance/model.graphql", "conformance.ts"),
     ] {
         let path = root.join("packages/client/test/models").join(module);
         let committed = fs::read_to_string(&path).unwrap();
