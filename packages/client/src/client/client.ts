@@ -31,6 +31,7 @@ interface News {
   readonly status?: Status | undefined;
   /** The leader has to read the store again. */
   readonly reread?: true;
+  readonly signedOut?: true;
 }
 
 /** A client of a gateway. It begins to sync at once. */
@@ -165,26 +166,15 @@ class TidegateClient {
 
   async signOut({ unsent = "refuse" }: SignOutOptions = {}): Promise<void> {
     const { storage } = this.options;
-    await this.#opened;
-    this.#refuse();
-    // No edit is made from now on.
+    // No tab stores anything of this user from now on.
+    await this.#do({ is: "seal", unsent });
     this.#closed = true;
-    try {
-      const { meta, flight } = await storage.read({});
-      const waiting = unsentOf(meta, flight);
-      if (waiting > 0 && (unsent === "refuse" || (unsent === "keep" && meta.user === null))) {
-        const why = unsent === "keep" ? ", and the gateway has never named their user" : "";
-        throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet${why}`);
-      }
-    } catch (failure) {
-      this.#closed = false;
-      throw failure;
-    }
+    this.#tabs?.post({ signedOut: true });
     await this.#stop();
-    if (unsent === "keep") await this.#engine.do({ is: "seal" });
-    else this.#witness?.keep(0);
     this.#tabs?.close();
-    await (unsent === "keep" ? storage.close() : storage.destroy());
+    if (unsent === "keep") return storage.close();
+    this.#witness?.keep(0);
+    await storage.destroy();
   }
 
   async #open(): Promise<void> {
@@ -244,7 +234,8 @@ class TidegateClient {
         }
       },
       lead: (led, signal) => this.#lead(led, signal),
-      hear: ({ touched, status, reread }) => {
+      hear: ({ touched, status, reread, signedOut }) => {
+        if (signedOut) this.#halt({ code: "REMOVED", message: "another tab has signed out" });
         if (touched) this.#engine.hear(touched);
         if (status) this.#follow(status);
         if (reread) this.#sync?.reread();

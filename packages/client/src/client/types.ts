@@ -3,6 +3,7 @@
  */
 
 import type { CoreModel, OutcomeStatus } from "../core/records.js";
+import type { Unsent } from "../core/step.js";
 import type { Increment, SetChange } from "../core/values.js";
 import type { FieldConflict, Policy, Value } from "../protocol.js";
 import type { Storage } from "../storage/storage.js";
@@ -219,7 +220,7 @@ export interface SignOutOptions {
    * on. `keep`: they and the outcomes wait on the device, and show again when the same user signs in. `discard`: they are
    * lost.
    */
-  readonly unsent?: "refuse" | "keep" | "discard";
+  readonly unsent?: Unsent;
 }
 
 /** The names of a model's types. */

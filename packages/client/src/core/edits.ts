@@ -34,12 +34,12 @@ export interface EditOptions {
   readonly folds: boolean;
 }
 
-/** An edit that cannot be queued. */
+/** What the user wants cannot be done with the edits that there are. */
 export class EditError extends Error {
   override readonly name = "EditError";
 
   constructor(
-    readonly code: "EXISTS" | "GONE" | "INVALID_VALUE" | "SEALED" | "TOO_LARGE",
+    readonly code: "EXISTS" | "GONE" | "INVALID_VALUE" | "SEALED" | "TOO_LARGE" | "UNSENT_EDITS",
     message: string,
   ) {
     super(message);

@@ -5,13 +5,16 @@
 
 import type { Policy, Refusal, Result } from "../protocol.js";
 import { Draft, type Effect, type Need, type Slice, type Writes } from "./draft.js";
-import { edit, PUSH_CHANGES_MAX, type Intent } from "./edits.js";
+import { edit, EditError, PUSH_CHANGES_MAX, type Intent } from "./edits.js";
 import { discard, retry, type Retry } from "./outcomes.js";
 import { begin, page, type Arrival } from "./pages.js";
 import { answer, send } from "./pushes.js";
 import type { CoreModel, Flight, Key, Meta } from "./records.js";
 import { isAlive } from "./records.js";
 import { asked, refused, unread } from "./refusals.js";
+
+/** What a sign-out does with edits that have no answer. */
+export type Unsent = "refuse" | "keep" | "discard";
 
 /** What happens to a client. `newId` is a random id that was never used. */
 export type Event =
@@ -43,7 +46,7 @@ export type Event =
   /** The app no longer trusts what it keeps: all documents come again. */
   | { readonly is: "reset" }
   /** The user signs out, and what has no answer waits for the next time. */
-  | { readonly is: "seal" }
+  | { readonly is: "seal"; readonly unsent: Unsent }
   /** The outcome `n` again; `keys` are the documents of it and of what was dropped because of it. */
   | ({
       readonly is: "retry";
@@ -155,7 +158,7 @@ function apply(draft: Draft, event: Event): void {
     case "reset":
       return reset(draft);
     case "seal":
-      return seal(draft);
+      return seal(draft, event.unsent);
     case "retry":
       return retry(draft, event);
     case "discard":
@@ -180,11 +183,18 @@ function reset(draft: Draft): void {
 }
 
 /** Only what the user has made stays. */
-function seal(draft: Draft): void {
+function seal(draft: Draft, unsent: Unsent): void {
+  const { meta, flight } = draft;
+  const waiting = meta.queued + (flight?.edits.length ?? 0);
+  if (waiting > 0 && (unsent === "refuse" || (unsent === "keep" && meta.user === null))) {
+    const why = unsent === "keep" ? ", and the gateway has never named their user" : "";
+    throw new EditError("UNSENT_EDITS", `${waiting} edits have no answer yet${why}`);
+  }
   for (const type of Object.keys(draft.model.types)) draft.removeType(type);
   for (const { n } of draft.lingering()) draft.endLingering(n);
   reset(draft);
-  draft.meta.sealed = true;
+  meta.sealed = true;
+  meta.term += 1;
 }
 
 /** A client's documents and edits belong to one user. */

@@ -117,6 +117,38 @@ describe("tabs", { concurrency: 2 }, () => {
     await device.close();
   });
 
+  test("a sign-out and an edit of another tab at the same time lose nothing: one of them is refused", async () => {
+    const device = await world().device();
+    const [leader, follower] = await device.leaderAndFollower();
+    const id = await leader.create("signing out");
+    await leader.isQuiet();
+    device.proxy.setOnline(false);
+    const signOut = follower.page.evaluate(() => window.app.client.signOut());
+    const [signedOut, edited] = await Promise.allSettled([signOut, leader.bump(id)]);
+    assert.deepEqual([signedOut.status, edited.status].sort(), ["fulfilled", "rejected"]);
+    await device.close();
+  });
+
+  test("edits that are kept at a sign-out are sent by the next tab of their user, and by no tab before", async () => {
+    const device = await world().device();
+    const [leader, follower] = await device.leaderAndFollower();
+    const id = await leader.create("kept");
+    await leader.isQuiet();
+    device.proxy.setOnline(false);
+    await leader.bump(id);
+    await follower.page.evaluate(() => window.app.client.signOut({ unsent: "keep" }));
+    await leader.halts("REMOVED");
+    device.proxy.setOnline(true);
+    await assert.rejects(leader.bump(id), /SEALED|the gateway has not named the user yet/);
+    assert.equal(await minutesOf(id), 0);
+    await leader.close();
+    const next = await device.tab();
+    await next.shows(id, 1);
+    await next.isQuiet();
+    assert.equal(await minutesOf(id), 1);
+    await device.close();
+  });
+
   test("without IndexedDB a page keeps in memory what it has, syncs for itself, and says so", async () => {
     const device = await world().device();
     const lacking = (): void => {

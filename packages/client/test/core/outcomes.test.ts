@@ -151,7 +151,7 @@ test("what is sealed takes no edits, and opens for its user alone", async () => 
   const device = await deviceWith(upsert("a", 5));
   await device.do({ is: "user", id: "alice" });
   await device.create("mine");
-  await device.do({ is: "seal" });
+  await device.do({ is: "seal", unsent: "keep" });
   assert.equal(await device.stored(), 0);
   await assert.rejects(device.create("other"), { code: "SEALED" });
   const [halt] = await device.do({ is: "user", id: "bob" });
