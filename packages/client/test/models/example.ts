@@ -68,78 +68,53 @@ export interface ArticleCreate {
 }
 
 export interface Model {
-  readonly tasks: {
-    readonly type: "Task";
-    readonly doc: Task;
-    readonly create: TaskCreate;
-    readonly counters: "minutesSpent";
-    readonly sets: "labels";
-  };
-  readonly projects: {
-    readonly type: "Project";
-    readonly doc: Project;
-    readonly create: ProjectCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly articles: {
-    readonly type: "Article";
-    readonly doc: Article;
-    readonly create: ArticleCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
+  readonly tasks: { readonly type: "Task"; readonly doc: Task; readonly create: TaskCreate; readonly counters: "minutesSpent"; readonly sets: "labels" };
+  readonly projects: { readonly type: "Project"; readonly doc: Project; readonly create: ProjectCreate; readonly counters: never; readonly sets: never };
+  readonly articles: { readonly type: "Article"; readonly doc: Article; readonly create: ArticleCreate; readonly counters: never; readonly sets: never };
 }
 
 export const model = {
-  hash: "d541cc2d7a036b34cdeb9e9520fd9ca4",
-  operations: {
-    changes:
-      "# Catches up and goes on. After a disconnection subscribe with the newest checkpoint.\nsubscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!], $start: SyncStart) {\n  changes(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh, from: $start) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
-    changesSince:
-      "# What changed since the checkpoint; repeat while hasMore. Without a checkpoint it begins with everything.\nquery ChangesSince($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!]) {\n  changesSince(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
-    conflicts:
-      "# The inbox: changes that wait for a person to resolve them. Go on after endCursor while hasNextPage.\nquery Conflicts($first: Int, $after: String) {\n  conflicts(first: $first, after: $after) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncTaskState {\n    ...SyncTaskStateFields\n  }\n  ... on SyncProjectState {\n    ...SyncProjectStateFields\n  }\n  ... on SyncArticleState {\n    ...SyncArticleStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment SyncTaskStateFields on SyncTaskState {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment SyncProjectStateFields on SyncProjectState {\n  audience\n  name\n  archived\n}\n\nfragment SyncArticleStateFields on SyncArticleState {\n  audience\n  title\n  text\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
-    followConflicts:
-      "# The first page of the inbox, at once and again after every change of it.\nsubscription FollowConflicts($first: Int) {\n  conflicts(first: $first) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncTaskState {\n    ...SyncTaskStateFields\n  }\n  ... on SyncProjectState {\n    ...SyncProjectStateFields\n  }\n  ... on SyncArticleState {\n    ...SyncArticleStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment SyncTaskStateFields on SyncTaskState {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment SyncProjectStateFields on SyncProjectState {\n  audience\n  name\n  archived\n}\n\nfragment SyncArticleStateFields on SyncArticleState {\n  audience\n  title\n  text\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
-    pushChanges:
-      "# Applies changes, each with an outcome of its own.\nmutation PushChanges($input: PushChangesInput!) {\n  pushChanges(input: $input) {\n    lastMutationId\n    serverTime\n    results {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
-    resolveConflict:
-      "# Resolves a conflict of the inbox.\nmutation ResolveConflict($input: ResolveConflictInput!) {\n  resolveConflict(input: $input) {\n    result {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
-    viewer:
-      "# Who you are, and what you may see and change.\nquery Viewer($clientId: ID) {\n  viewer(clientId: $clientId) {\n    id\n    readScopes\n    writeScopes\n    lastMutationId\n    epoch\n    serverTime\n  }\n}\n",
+  "hash": "d541cc2d7a036b34cdeb9e9520fd9ca4",
+  "operations": {
+    "changes": "# Catches up and goes on. After a disconnection subscribe with the newest checkpoint.\nsubscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!], $start: SyncStart) {\n  changes(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh, from: $start) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
+    "changesSince": "# What changed since the checkpoint; repeat while hasMore. Without a checkpoint it begins with everything.\nquery ChangesSince($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!]) {\n  changesSince(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
+    "conflicts": "# The inbox: changes that wait for a person to resolve them. Go on after endCursor while hasNextPage.\nquery Conflicts($first: Int, $after: String) {\n  conflicts(first: $first, after: $after) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncTaskState {\n    ...SyncTaskStateFields\n  }\n  ... on SyncProjectState {\n    ...SyncProjectStateFields\n  }\n  ... on SyncArticleState {\n    ...SyncArticleStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment SyncTaskStateFields on SyncTaskState {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment SyncProjectStateFields on SyncProjectState {\n  audience\n  name\n  archived\n}\n\nfragment SyncArticleStateFields on SyncArticleState {\n  audience\n  title\n  text\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
+    "followConflicts": "# The first page of the inbox, at once and again after every change of it.\nsubscription FollowConflicts($first: Int) {\n  conflicts(first: $first) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncTaskState {\n    ...SyncTaskStateFields\n  }\n  ... on SyncProjectState {\n    ...SyncProjectStateFields\n  }\n  ... on SyncArticleState {\n    ...SyncArticleStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment SyncTaskStateFields on SyncTaskState {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment SyncProjectStateFields on SyncProjectState {\n  audience\n  name\n  archived\n}\n\nfragment SyncArticleStateFields on SyncArticleState {\n  audience\n  title\n  text\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
+    "pushChanges": "# Applies changes, each with an outcome of its own.\nmutation PushChanges($input: PushChangesInput!) {\n  pushChanges(input: $input) {\n    lastMutationId\n    serverTime\n    results {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
+    "resolveConflict": "# Resolves a conflict of the inbox.\nmutation ResolveConflict($input: ResolveConflictInput!) {\n  resolveConflict(input: $input) {\n    result {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Project {\n    ...ProjectFields\n  }\n  ... on Article {\n    ...ArticleFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  notes\n  done\n  priority\n  labels\n  minutesSpent\n  due\n  projectId\n}\n\nfragment ProjectFields on Project {\n  audience\n  name\n  archived\n}\n\nfragment ArticleFields on Article {\n  audience\n  title\n  text\n}\n",
+    "viewer": "# Who you are, and what you may see and change.\nquery Viewer($clientId: ID) {\n  viewer(clientId: $clientId) {\n    id\n    readScopes\n    writeScopes\n    lastMutationId\n    epoch\n    serverTime\n  }\n}\n"
   },
-  types: {
-    Article: {
-      aliases: {},
-      collection: "articles",
-      defaults: {},
-      merges: {},
-      root: "article",
+  "types": {
+    "Article": {
+      "aliases": {},
+      "collection": "articles",
+      "defaults": {},
+      "merges": {},
+      "root": "article"
     },
-    Project: {
-      aliases: {},
-      collection: "projects",
-      defaults: {
-        archived: false,
+    "Project": {
+      "aliases": {},
+      "collection": "projects",
+      "defaults": {
+        "archived": false
       },
-      merges: {},
-      root: "project",
+      "merges": {},
+      "root": "project"
     },
-    Task: {
-      aliases: {},
-      collection: "tasks",
-      defaults: {
-        done: false,
-        labels: [],
-        minutesSpent: 0,
-        priority: "NORMAL",
+    "Task": {
+      "aliases": {},
+      "collection": "tasks",
+      "defaults": {
+        "done": false,
+        "labels": [],
+        "minutesSpent": 0,
+        "priority": "NORMAL"
       },
-      merges: {
-        labels: "SET",
-        minutesSpent: "COUNTER",
+      "merges": {
+        "labels": "SET",
+        "minutesSpent": "COUNTER"
       },
-      root: "task",
-    },
-  },
+      "root": "task"
+    }
+  }
 };

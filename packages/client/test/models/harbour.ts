@@ -291,221 +291,167 @@ export interface ShiftCreate {
 }
 
 export interface Model {
-  readonly specimens: {
-    readonly type: "Specimen";
-    readonly doc: Specimen;
-    readonly create: SpecimenCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly presets: {
-    readonly type: "Preset";
-    readonly doc: Preset;
-    readonly create: PresetCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly vessels: {
-    readonly type: "Vessel";
-    readonly doc: Vessel;
-    readonly create: VesselCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly berths: {
-    readonly type: "Berth";
-    readonly doc: Berth;
-    readonly create: BerthCreate;
-    readonly counters: never;
-    readonly sets: "closedOn";
-  };
-  readonly pieces: {
-    readonly type: "Cargo";
-    readonly doc: Cargo;
-    readonly create: CargoCreate;
-    readonly counters: "weight";
-    readonly sets: never;
-  };
-  readonly urlBookmarks: {
-    readonly type: "URLBookmark";
-    readonly doc: URLBookmark;
-    readonly create: URLBookmarkCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly imoNumbers: {
-    readonly type: "IMO";
-    readonly doc: IMO;
-    readonly create: IMOCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly notices: {
-    readonly type: "Notice";
-    readonly doc: Notice;
-    readonly create: NoticeCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly memos: {
-    readonly type: "Memo";
-    readonly doc: Memo;
-    readonly create: MemoCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
-  readonly shifts: {
-    readonly type: "Shift";
-    readonly doc: Shift;
-    readonly create: ShiftCreate;
-    readonly counters: never;
-    readonly sets: never;
-  };
+  readonly specimens: { readonly type: "Specimen"; readonly doc: Specimen; readonly create: SpecimenCreate; readonly counters: never; readonly sets: never };
+  readonly presets: { readonly type: "Preset"; readonly doc: Preset; readonly create: PresetCreate; readonly counters: never; readonly sets: never };
+  readonly vessels: { readonly type: "Vessel"; readonly doc: Vessel; readonly create: VesselCreate; readonly counters: never; readonly sets: never };
+  readonly berths: { readonly type: "Berth"; readonly doc: Berth; readonly create: BerthCreate; readonly counters: never; readonly sets: "closedOn" };
+  readonly pieces: { readonly type: "Cargo"; readonly doc: Cargo; readonly create: CargoCreate; readonly counters: "weight"; readonly sets: never };
+  readonly urlBookmarks: { readonly type: "URLBookmark"; readonly doc: URLBookmark; readonly create: URLBookmarkCreate; readonly counters: never; readonly sets: never };
+  readonly imoNumbers: { readonly type: "IMO"; readonly doc: IMO; readonly create: IMOCreate; readonly counters: never; readonly sets: never };
+  readonly notices: { readonly type: "Notice"; readonly doc: Notice; readonly create: NoticeCreate; readonly counters: never; readonly sets: never };
+  readonly memos: { readonly type: "Memo"; readonly doc: Memo; readonly create: MemoCreate; readonly counters: never; readonly sets: never };
+  readonly shifts: { readonly type: "Shift"; readonly doc: Shift; readonly create: ShiftCreate; readonly counters: never; readonly sets: never };
 }
 
 export const model = {
-  hash: "6d362b37e095f37cc65f62cb69acc6ec",
-  operations: {
-    changes:
-      "# Catches up and goes on. After a disconnection subscribe with the newest checkpoint.\nsubscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!], $start: SyncStart) {\n  changes(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh, from: $start) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
-    changesSince:
-      "# What changed since the checkpoint; repeat while hasMore. Without a checkpoint it begins with everything.\nquery ChangesSince($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!]) {\n  changesSince(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
-    conflicts:
-      "# The inbox: changes that wait for a person to resolve them. Go on after endCursor while hasNextPage.\nquery Conflicts($first: Int, $after: String) {\n  conflicts(first: $first, after: $after) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncSpecimenState {\n    ...SyncSpecimenStateFields\n  }\n  ... on SyncPresetState {\n    ...SyncPresetStateFields\n  }\n  ... on SyncVesselState {\n    ...SyncVesselStateFields\n  }\n  ... on SyncBerthState {\n    ...SyncBerthStateFields\n  }\n  ... on SyncCargoState {\n    ...SyncCargoStateFields\n  }\n  ... on SyncURLBookmarkState {\n    ...SyncURLBookmarkStateFields\n  }\n  ... on SyncIMOState {\n    ...SyncIMOStateFields\n  }\n  ... on SyncNoticeState {\n    ...SyncNoticeStateFields\n  }\n  ... on SyncMemoState {\n    ...SyncMemoStateFields\n  }\n  ... on SyncShiftState {\n    ...SyncShiftStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SyncSpecimenStateFields on SyncSpecimenState {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment SyncPresetStateFields on SyncPresetState {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment SyncVesselStateFields on SyncVesselState {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment SyncBerthStateFields on SyncBerthState {\n  port\n  depth\n  closedOn\n}\n\nfragment SyncCargoStateFields on SyncCargoState {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment SyncURLBookmarkStateFields on SyncURLBookmarkState {\n  owner\n  url\n}\n\nfragment SyncIMOStateFields on SyncIMOState {\n  vessel\n}\n\nfragment SyncNoticeStateFields on SyncNoticeState {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment SyncMemoStateFields on SyncMemoState {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment SyncShiftStateFields on SyncShiftState {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
-    followConflicts:
-      "# The first page of the inbox, at once and again after every change of it.\nsubscription FollowConflicts($first: Int) {\n  conflicts(first: $first) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncSpecimenState {\n    ...SyncSpecimenStateFields\n  }\n  ... on SyncPresetState {\n    ...SyncPresetStateFields\n  }\n  ... on SyncVesselState {\n    ...SyncVesselStateFields\n  }\n  ... on SyncBerthState {\n    ...SyncBerthStateFields\n  }\n  ... on SyncCargoState {\n    ...SyncCargoStateFields\n  }\n  ... on SyncURLBookmarkState {\n    ...SyncURLBookmarkStateFields\n  }\n  ... on SyncIMOState {\n    ...SyncIMOStateFields\n  }\n  ... on SyncNoticeState {\n    ...SyncNoticeStateFields\n  }\n  ... on SyncMemoState {\n    ...SyncMemoStateFields\n  }\n  ... on SyncShiftState {\n    ...SyncShiftStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SyncSpecimenStateFields on SyncSpecimenState {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment SyncPresetStateFields on SyncPresetState {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment SyncVesselStateFields on SyncVesselState {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment SyncBerthStateFields on SyncBerthState {\n  port\n  depth\n  closedOn\n}\n\nfragment SyncCargoStateFields on SyncCargoState {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment SyncURLBookmarkStateFields on SyncURLBookmarkState {\n  owner\n  url\n}\n\nfragment SyncIMOStateFields on SyncIMOState {\n  vessel\n}\n\nfragment SyncNoticeStateFields on SyncNoticeState {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment SyncMemoStateFields on SyncMemoState {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment SyncShiftStateFields on SyncShiftState {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
-    pushChanges:
-      "# Applies changes, each with an outcome of its own.\nmutation PushChanges($input: PushChangesInput!) {\n  pushChanges(input: $input) {\n    lastMutationId\n    serverTime\n    results {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
-    resolveConflict:
-      "# Resolves a conflict of the inbox.\nmutation ResolveConflict($input: ResolveConflictInput!) {\n  resolveConflict(input: $input) {\n    result {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
-    viewer:
-      "# Who you are, and what you may see and change.\nquery Viewer($clientId: ID) {\n  viewer(clientId: $clientId) {\n    id\n    readScopes\n    writeScopes\n    lastMutationId\n    epoch\n    serverTime\n  }\n}\n",
+  "hash": "6d362b37e095f37cc65f62cb69acc6ec",
+  "operations": {
+    "changes": "# Catches up and goes on. After a disconnection subscribe with the newest checkpoint.\nsubscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!], $start: SyncStart) {\n  changes(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh, from: $start) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
+    "changesSince": "# What changed since the checkpoint; repeat while hasMore. Without a checkpoint it begins with everything.\nquery ChangesSince($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!]) {\n  changesSince(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
+    "conflicts": "# The inbox: changes that wait for a person to resolve them. Go on after endCursor while hasNextPage.\nquery Conflicts($first: Int, $after: String) {\n  conflicts(first: $first, after: $after) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncSpecimenState {\n    ...SyncSpecimenStateFields\n  }\n  ... on SyncPresetState {\n    ...SyncPresetStateFields\n  }\n  ... on SyncVesselState {\n    ...SyncVesselStateFields\n  }\n  ... on SyncBerthState {\n    ...SyncBerthStateFields\n  }\n  ... on SyncCargoState {\n    ...SyncCargoStateFields\n  }\n  ... on SyncURLBookmarkState {\n    ...SyncURLBookmarkStateFields\n  }\n  ... on SyncIMOState {\n    ...SyncIMOStateFields\n  }\n  ... on SyncNoticeState {\n    ...SyncNoticeStateFields\n  }\n  ... on SyncMemoState {\n    ...SyncMemoStateFields\n  }\n  ... on SyncShiftState {\n    ...SyncShiftStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SyncSpecimenStateFields on SyncSpecimenState {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment SyncPresetStateFields on SyncPresetState {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment SyncVesselStateFields on SyncVesselState {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment SyncBerthStateFields on SyncBerthState {\n  port\n  depth\n  closedOn\n}\n\nfragment SyncCargoStateFields on SyncCargoState {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment SyncURLBookmarkStateFields on SyncURLBookmarkState {\n  owner\n  url\n}\n\nfragment SyncIMOStateFields on SyncIMOState {\n  vessel\n}\n\nfragment SyncNoticeStateFields on SyncNoticeState {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment SyncMemoStateFields on SyncMemoState {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment SyncShiftStateFields on SyncShiftState {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
+    "followConflicts": "# The first page of the inbox, at once and again after every change of it.\nsubscription FollowConflicts($first: Int) {\n  conflicts(first: $first) {\n    nodes {\n      ...SyncConflictFields\n    }\n    pageInfo {\n      hasNextPage\n      endCursor\n    }\n  }\n}\n\nfragment SyncConflictFields on SyncConflict {\n  id\n  type\n  documentId\n  openedAt\n  openedBy\n  currentVersion\n  fields\n  base {\n    ...SyncStateFields\n  }\n  mine {\n    ...SyncStateFields\n  }\n  theirs {\n    ...SyncStateFields\n  }\n  current {\n    ...SyncDocumentFields\n  }\n}\n\nfragment SyncStateFields on SyncState {\n  __typename\n  ... on SyncSpecimenState {\n    ...SyncSpecimenStateFields\n  }\n  ... on SyncPresetState {\n    ...SyncPresetStateFields\n  }\n  ... on SyncVesselState {\n    ...SyncVesselStateFields\n  }\n  ... on SyncBerthState {\n    ...SyncBerthStateFields\n  }\n  ... on SyncCargoState {\n    ...SyncCargoStateFields\n  }\n  ... on SyncURLBookmarkState {\n    ...SyncURLBookmarkStateFields\n  }\n  ... on SyncIMOState {\n    ...SyncIMOStateFields\n  }\n  ... on SyncNoticeState {\n    ...SyncNoticeStateFields\n  }\n  ... on SyncMemoState {\n    ...SyncMemoStateFields\n  }\n  ... on SyncShiftState {\n    ...SyncShiftStateFields\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SyncSpecimenStateFields on SyncSpecimenState {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment SyncPresetStateFields on SyncPresetState {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment SyncVesselStateFields on SyncVesselState {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment SyncBerthStateFields on SyncBerthState {\n  port\n  depth\n  closedOn\n}\n\nfragment SyncCargoStateFields on SyncCargoState {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment SyncURLBookmarkStateFields on SyncURLBookmarkState {\n  owner\n  url\n}\n\nfragment SyncIMOStateFields on SyncIMOState {\n  vessel\n}\n\nfragment SyncNoticeStateFields on SyncNoticeState {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment SyncMemoStateFields on SyncMemoState {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment SyncShiftStateFields on SyncShiftState {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
+    "pushChanges": "# Applies changes, each with an outcome of its own.\nmutation PushChanges($input: PushChangesInput!) {\n  pushChanges(input: $input) {\n    lastMutationId\n    serverTime\n    results {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
+    "resolveConflict": "# Resolves a conflict of the inbox.\nmutation ResolveConflict($input: ResolveConflictInput!) {\n  resolveConflict(input: $input) {\n    result {\n      ...SyncResultFields\n    }\n  }\n}\n\nfragment SyncResultFields on SyncResult {\n  type\n  documentId\n  mutationId\n  status\n  duplicate\n  version\n  document {\n    ...SyncDocumentFields\n  }\n  conflict {\n    conflictId\n    fields {\n      field\n      base\n      mine\n      theirs\n      result\n      taken\n      rule\n    }\n  }\n  error {\n    code\n    message\n    field\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
+    "viewer": "# Who you are, and what you may see and change.\nquery Viewer($clientId: ID) {\n  viewer(clientId: $clientId) {\n    id\n    readScopes\n    writeScopes\n    lastMutationId\n    epoch\n    serverTime\n  }\n}\n"
   },
-  types: {
-    Berth: {
-      aliases: {},
-      collection: "berths",
-      defaults: {},
-      merges: {
-        closedOn: "SET",
+  "types": {
+    "Berth": {
+      "aliases": {},
+      "collection": "berths",
+      "defaults": {},
+      "merges": {
+        "closedOn": "SET"
       },
-      root: "berth",
+      "root": "berth"
     },
-    Cargo: {
-      aliases: {},
-      collection: "pieces",
-      defaults: {
-        weight: "0",
+    "Cargo": {
+      "aliases": {},
+      "collection": "pieces",
+      "defaults": {
+        "weight": "0"
       },
-      merges: {
-        weight: "COUNTER",
+      "merges": {
+        "weight": "COUNTER"
       },
-      root: "piece",
+      "root": "piece"
     },
-    IMO: {
-      aliases: {},
-      collection: "imoNumbers",
-      defaults: {},
-      merges: {},
-      root: "imo",
+    "IMO": {
+      "aliases": {},
+      "collection": "imoNumbers",
+      "defaults": {},
+      "merges": {},
+      "root": "imo"
     },
-    Memo: {
-      aliases: {
-        memo_kind: "kind",
+    "Memo": {
+      "aliases": {
+        "memo_kind": "kind"
       },
-      collection: "memos",
-      defaults: {
-        level: "LOW",
+      "collection": "memos",
+      "defaults": {
+        "level": "LOW"
       },
-      merges: {},
-      root: "memo",
+      "merges": {},
+      "root": "memo"
     },
-    Notice: {
-      aliases: {
-        notice_kind: "kind",
-        notice_text: "text",
+    "Notice": {
+      "aliases": {
+        "notice_kind": "kind",
+        "notice_text": "text"
       },
-      collection: "notices",
-      defaults: {
-        text: "closed",
+      "collection": "notices",
+      "defaults": {
+        "text": "closed"
       },
-      merges: {},
-      root: "notice",
+      "merges": {},
+      "root": "notice"
     },
-    Preset: {
-      aliases: {
-        preset_big: "big",
-        preset_blob: "blob",
-        preset_grid: "grid",
-        preset_kind: "kind",
-        preset_kinds: "kinds",
-        preset_moment: "moment",
-        preset_money: "money",
-        preset_other: "other",
-        preset_ratio: "ratio",
-        preset_text: "text",
-        preset_whole: "whole",
-        preset_yes: "yes",
+    "Preset": {
+      "aliases": {
+        "preset_big": "big",
+        "preset_blob": "blob",
+        "preset_grid": "grid",
+        "preset_kind": "kind",
+        "preset_kinds": "kinds",
+        "preset_moment": "moment",
+        "preset_money": "money",
+        "preset_other": "other",
+        "preset_ratio": "ratio",
+        "preset_text": "text",
+        "preset_whole": "whole",
+        "preset_yes": "yes"
       },
-      collection: "presets",
-      defaults: {
-        anything: {
-          a: [1, null, "x"],
-          b: {
-            c: true,
-          },
+      "collection": "presets",
+      "defaults": {
+        "anything": {
+          "a": [
+            1,
+            null,
+            "x"
+          ],
+          "b": {
+            "c": true
+          }
         },
-        big: "-9223372036854775808",
-        blob: "AP8=",
-        empty: "",
-        grid: [[1, 2], []],
-        kind: "ROTTEN",
-        kinds: ["FRESH", "ROTTEN"],
-        moment: "1969-07-20T20:17:40.123Z",
-        money: "0.10",
-        nothing: null,
-        other: "x-1",
-        position: {
-          latitude: 53.5,
-          longitude: 9.9,
+        "big": "-9223372036854775808",
+        "blob": "AP8=",
+        "empty": "",
+        "grid": [
+          [
+            1,
+            2
+          ],
+          []
+        ],
+        "kind": "ROTTEN",
+        "kinds": [
+          "FRESH",
+          "ROTTEN"
+        ],
+        "moment": "1969-07-20T20:17:40.123Z",
+        "money": "0.10",
+        "nothing": null,
+        "other": "x-1",
+        "position": {
+          "latitude": 53.5,
+          "longitude": 9.9
         },
-        ratio: 0.1,
-        text: 'say "hi" \\ ünï',
-        whole: -2147483648,
-        yes: true,
+        "ratio": 0.1,
+        "text": "say \"hi\" \\ ünï",
+        "whole": -2147483648,
+        "yes": true
       },
-      merges: {},
-      root: "preset",
+      "merges": {},
+      "root": "preset"
     },
-    Shift: {
-      aliases: {},
-      collection: "shifts",
-      defaults: {},
-      merges: {},
-      root: "shift",
+    "Shift": {
+      "aliases": {},
+      "collection": "shifts",
+      "defaults": {},
+      "merges": {},
+      "root": "shift"
     },
-    Specimen: {
-      aliases: {},
-      collection: "specimens",
-      defaults: {},
-      merges: {},
-      root: "specimen",
+    "Specimen": {
+      "aliases": {},
+      "collection": "specimens",
+      "defaults": {},
+      "merges": {},
+      "root": "specimen"
     },
-    URLBookmark: {
-      aliases: {},
-      collection: "urlBookmarks",
-      defaults: {},
-      merges: {},
-      root: "urlBookmark",
+    "URLBookmark": {
+      "aliases": {},
+      "collection": "urlBookmarks",
+      "defaults": {},
+      "merges": {},
+      "root": "urlBookmark"
     },
-    Vessel: {
-      aliases: {},
-      collection: "vessels",
-      defaults: {
-        crew: [],
+    "Vessel": {
+      "aliases": {},
+      "collection": "vessels",
+      "defaults": {
+        "crew": []
       },
-      merges: {},
-      root: "vessel",
-    },
-  },
+      "merges": {},
+      "root": "vessel"
+    }
+  }
 };
