@@ -6,7 +6,7 @@ import tseslint from "typescript-eslint";
 export default defineConfig(
   { ignores: ["**/build/", "**/dist/", "**/node_modules/", "**/test/models/"] },
   {
-    files: ["packages/*/{src,test}/**/*.{ts,tsx}"],
+    files: ["packages/*/{src,test,examples}/**/*.{ts,tsx}"],
     extends: [js.configs.recommended, tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {

@@ -12,6 +12,7 @@ import {
   increment,
   remove,
   type Client,
+  type ClientOptions,
   type Live,
   type OutcomeOf,
   type Storage,
@@ -44,6 +45,8 @@ export class ClientDevice implements Device {
     readonly place: Place,
     /** The database of the device; each run opens it again. */
     readonly storage: () => Storage,
+    /** The application around the client. */
+    readonly create: (options: ClientOptions) => Client<Model> = createClient<Model>,
   ) {
     this.#token = place.token;
     this.#storage = new MortalStorage(storage(), this.#life);
@@ -51,7 +54,7 @@ export class ClientDevice implements Device {
   }
 
   #start(): Client<Model> {
-    return createClient<Model>({
+    return this.create({
       url: this.place.url,
       token: () => this.#token,
       model,
