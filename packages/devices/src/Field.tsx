@@ -11,7 +11,7 @@ interface FieldProps {
 
 /** A text to edit in place. It is committed by Enter and when the focus leaves, and Escape undoes it. */
 export function Field({ label, value, multiline = false, required = false, onCommit, ...rest }: FieldProps) {
-  // What comes from other devices does not disturb somebody who types.
+  // What comes from other devices does not disturb a user who types.
   const [draft, setDraft] = useState<string>();
   const commit = (): void => {
     setDraft(undefined);

@@ -23,7 +23,7 @@ export function Outcomes({ device }: { readonly device: Device }) {
   );
 }
 
-/** A conflict of the inbox, which everybody has who may edit the document. */
+/** A conflict of the inbox. All users who may edit the document see it. */
 function ConflictCard({ conflict, user }: { readonly conflict: Conflict<Model>; readonly user: string }) {
   const { openedBy, fields, mine, current } = conflict;
   const whose = openedBy === user ? "mine" : `${capital(openedBy)}’s`;

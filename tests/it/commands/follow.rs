@@ -69,7 +69,7 @@ impl Followed {
     }
 }
 
-/// The pages since a checkpoint, of which there is one here.
+/// The one page since a checkpoint.
 async fn pull(client: &Client, fields: &str, checkpoint: &Value) -> Value {
     let query = format!(
         "query($c: Checkpoint) {{ changesSince(checkpoint: $c) {{ changes {{ documentId document {{ ... on Note {{ {fields} }} }} }} checkpoint hasMore reset }} }}"
@@ -213,7 +213,7 @@ async fn every_way_to_save_a_file_is_noticed_and_the_last_save_counts() {
     options.unwrap().set_modified(time).unwrap();
     dev.expect_served();
     serves(3).await;
-    // Somebody saves again and again.
+    // Six saves in a row.
     for number in 4..10 {
         fs::write(&model, with(number)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! `/dev/token` gives tokens away, so each test is a way in which somebody else may want one.
+//! `/dev/token` gives tokens away. Each test is a way in which another page or machine may ask for one.
 
 use reqwest::{Method, Response, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn a_page_of_this_machine_gets_the_token_that_it_asks_for() {
         assert!(body["expires"].as_str().unwrap().ends_with('Z'), "{body}");
         let anne = Client {
             token: body["token"].as_str().unwrap().to_owned(),
-            ..server.client("somebody")
+            ..server.client("alice")
         };
         let viewer = anne.data("{ viewer { id writeScopes } }", json!({})).await;
         let scopes = json!(["team:demo", "team:red", "user:anné"]);
@@ -147,7 +147,7 @@ async fn odd_and_long_names_are_refused_and_the_gateway_goes_on() {
     let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     let odd = Client {
         token: body["token"].as_str().unwrap().to_owned(),
-        ..server.client("somebody")
+        ..server.client("alice")
     };
     let viewer = odd.data("{ viewer { id writeScopes } }", json!({})).await;
     assert_eq!(viewer["viewer"]["id"], "a\",\"exp\":9");
