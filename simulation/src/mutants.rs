@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 76] = [
+pub const CATALOGUE: [Broken; 85] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -112,7 +112,16 @@ pub const CATALOGUE: [Broken; 76] = [
     Broken { fault: Fault::Client(Slip::UnconfirmedStay), rule: "1.7", says: "what no pull confirms stays" },
     Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
     Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
-    Broken { fault: Fault::Client(Slip::QueueKept), rule: "4.5", says: "it sends what it had queued on a create that failed" },
+    Broken { fault: Fault::Client(Slip::ViewAbsolute), rule: "1.8", says: "the view shows what was set, and not what is added" },
+    Broken { fault: Fault::Client(Slip::SentJoined), rule: "1.8", says: "the view adds what was sent to a page that may hold it" },
+    Broken { fault: Fault::Client(Slip::BaseOfHeld), rule: "1.9", says: "`base` has the values of the kept document" },
+    Broken { fault: Fault::Client(Slip::FoldedAfterPage), rule: "1.10", says: "an update is folded into an earlier one though a page came between" },
+    Broken { fault: Fault::Client(Slip::SplitUnasked), rule: "1.12", says: "a push that does not fit is refused without asking whether it was applied before" },
+    Broken { fault: Fault::Client(Slip::ReusedSentAgain), rule: "1.13", says: "the client sends again what consumed its ids" },
+    Broken { fault: Fault::Client(Slip::RestForgotten), rule: "1.13", says: "it sends again what an earlier copy carried beside the push" },
+    Broken { fault: Fault::Client(Slip::TransactionTorn), rule: "1.15", says: "an edit of a transaction is dropped alone" },
+    Broken { fault: Fault::Client(Slip::DroppedUnsaid), rule: "1.15", says: "what is dropped has no outcome" },
+    Broken { fault: Fault::Client(Slip::QueueKept), rule: "1.15", says: "it sends what it had queued on a create that failed" },
 ];
 
 /// The first of the histories with these seeds that shows the broken rule, and how.

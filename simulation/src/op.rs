@@ -25,10 +25,17 @@ pub enum Op {
         device: u8,
         gateway: u8,
         count: u8,
-        atomic: bool,
-        policy: u8,
         lost: bool,
     },
+    /// A user edits some documents in one transaction.
+    Transact {
+        device: u8,
+        document: u8,
+        what: u8,
+        value: u8,
+    },
+    /// The next copy of a push of the device is refused on its way, as too large.
+    Block { device: u8 },
     /// It sends the push under way once more.
     Retry { device: u8, gateway: u8 },
     /// The network delivers some earlier push once more.

@@ -12,11 +12,13 @@ mod greedy;
 mod hand;
 mod hasty;
 mod judging;
+mod meant;
 mod operators;
 mod overtaken;
 mod requests;
 mod rest;
 mod socket;
+mod viewing;
 
 use std::{
     collections::BTreeSet,
@@ -40,6 +42,7 @@ use tokio::task::AbortHandle;
 use self::{
     device::{Device, Heard},
     hasty::Hasty,
+    meant::Meant,
 };
 use crate::{
     mutants::Fault,
@@ -58,6 +61,9 @@ const OFFICE: usize = GATEWAYS;
 
 /// The number of a user's clients whose last push is remembered. Clients that follow the rules need fewer.
 const CLIENTS_MAX: usize = 60;
+
+/// The most changes of a push, for each gateway. What one refuses, the other may take.
+const PUSH_CHANGES: [usize; GATEWAYS + 1] = [2, 3, 1_000];
 
 /// Each operation takes a second of the gateways' clock.
 const OP_MS: i64 = 1_000;
@@ -142,6 +148,7 @@ struct World {
     backup: Option<(Backup, Ledger)>,
     /// For each edit, by its number: what was known when it was made.
     known: Vec<Known>,
+    meant: Meant,
     hasty: Hasty,
     /// The last moment whose imports are in the ledger.
     noted: usize,
@@ -188,13 +195,14 @@ impl World {
             lives: [0; GATEWAYS + 1],
             clock: Arc::new(AtomicI64::new(people::start().ms())),
             devices: (0..story.devices)
-                .map(|number| Device::new(number, slip))
+                .map(|number| Device::new(number, &people::model(Edition::B, story.rule), slip))
                 .collect(),
             teams: [TEAMS.into(), [TEAMS[0]].into()],
             heard: Arc::default(),
             ledger: Ledger::default(),
             backup: None,
             known: Vec::new(),
+            meant: Meant::default(),
             hasty: Hasty::default(),
             noted: 0,
             crowded: 0,
@@ -215,7 +223,10 @@ impl World {
             self.model_of(number),
             self.access(number, false),
             self.clock(),
-            self.limits.clone(),
+            Limits {
+                push_changes: PUSH_CHANGES[number],
+                ..self.limits.clone()
+            },
             Webhooks::none(),
         )
     }

@@ -53,8 +53,6 @@ fn send(device: u8) -> Op {
         device,
         gateway: 0,
         count: 1,
-        atomic: false,
-        policy: 255,
         lost: false,
     }
 }
@@ -110,8 +108,6 @@ fn a_subscription_that_begins_within_a_transaction_hears_what_follows() {
                     device: alice,
                     gateway: 0,
                     count: 2,
-                    atomic: false,
-                    policy: 255,
                     lost: false,
                 },
                 hear(alice),
@@ -233,8 +229,6 @@ fn a_reset_ends_for_who_only_listens() {
                 device: 150,
                 gateway: 82,
                 count: 1,
-                atomic: false,
-                policy: 47,
                 lost: false,
             },
             arrive(168),
@@ -242,8 +236,6 @@ fn a_reset_ends_for_who_only_listens() {
                 device: 236,
                 gateway: 62,
                 count: 1,
-                atomic: false,
-                policy: 125,
                 lost: false,
             },
             Op::Stranger {

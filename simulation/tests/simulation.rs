@@ -108,8 +108,6 @@ fn a_gateways_own_commits_never_overtake_withdrawn_grants() {
             device: 176,
             gateway: 144,
             count: 2,
-            atomic: false,
-            policy: 118,
             lost: false,
         },
     ];

@@ -4,9 +4,12 @@
 //! It does no IO and knows no test: a test takes requests from it and passes answers and pages to it, late, twice or
 //! never.
 
+mod edits;
 mod outbox;
 mod pages;
+mod refusals;
 mod slip;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +19,44 @@ use tidegate_core::{
     entry::FeedItem,
     generation::TypeNumber,
     id::{ClientId, DocumentKey, Epoch, Scope, Seq, Version},
-    model::Policy,
+    model::{Model, Policy},
+    outcome::Status,
     push::Push,
     value::Document,
 };
 
-pub use self::slip::Slip;
+use self::view::Merges;
+pub use self::{
+    edits::{Act, Draft, Intent, Made, NotMade, action},
+    refusals::{Question, Refusal},
+    slip::Slip,
+};
 
 /// An edit, with a number by which the test recognises it.
 #[derive(Debug, Clone)]
 pub struct Edit {
     pub number: u32,
     pub change: Change,
+    pub policy: Option<Policy>,
+    /// Edits of one transaction are pushed together, all or nothing.
+    pub transaction: Option<u32>,
+    /// 1.8: its counters as the view had them when it was first sent; none before.
+    sent: Option<Document>,
+}
+
+/// What became of an edit (1.16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The gateway's answer.
+    Answered(Status),
+    /// No gateway takes it (1.12).
+    Refused,
+    /// It was queued on this create, which failed (1.15).
+    Dropped { cause: u32 },
+    /// It was answered, and the answer is lost for good (1.13).
+    Unknown,
+    /// It is part of this edit (1.10).
+    Folded { into: u32 },
 }
 
 /// A document as the client holds it.
@@ -54,9 +83,11 @@ pub struct Flight {
     deleted: BTreeMap<DocumentKey, Version>,
     left: BTreeMap<(DocumentKey, Scope), Version>,
     pub revoked: BTreeSet<Scope>,
+    /// 1.12: it was refused, and the client asks for its last id before anything else.
+    asks: Option<(Refusal, u32)>,
 }
 
-/// 1.7: an edit whose outcome crossed a reset; it stays in view until a pull ends.
+/// An edit that stays in view until a pull ends: its outcome crossed a reset (1.7), or is unknown (1.13).
 #[derive(Debug, Clone)]
 struct Lingering {
     edit: Edit,
@@ -64,6 +95,7 @@ struct Lingering {
     by: ClientId,
     /// When its outcome arrived.
     heard: u32,
+    is_unknown: bool,
 }
 
 /// Where a client stands: the token that it keeps and, for the test, what the token says.
@@ -114,18 +146,13 @@ pub struct Arrival {
     pub requested: Option<u32>,
 }
 
-/// How the next push is sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Sending {
-    pub count: usize,
-    pub atomic: bool,
-    pub policy: Option<Policy>,
-}
-
 /// All that a client keeps.
 #[derive(Debug)]
 pub struct Client {
     name: String,
+    merges: Merges,
+    /// 1.10: whether it folds updates that wait.
+    pub folds: bool,
     /// The types that it asks for, and those of the last page.
     pub types: RequestedTypes,
     pub page_types: RequestedTypes,
@@ -143,14 +170,20 @@ pub struct Client {
     pub outbox: Vec<Edit>,
     pub flight: Option<Flight>,
     lingering: Vec<Lingering>,
+    /// What became of each edit that is no longer in the outbox or in flight.
+    pub outcomes: BTreeMap<u32, Fate>,
+    /// How often it has asked for its last id.
+    questions: u32,
     slip: Option<Slip>,
 }
 
 impl Client {
     /// A device of that name, which makes the slip, if one is given.
-    pub fn new(name: &str, types: RequestedTypes, slip: Option<Slip>) -> Self {
+    pub fn new(name: &str, model: &Model, types: RequestedTypes, slip: Option<Slip>) -> Self {
         Self {
             name: name.to_owned(),
+            merges: Merges::of(model),
+            folds: false,
             page_types: types.clone(),
             types,
             held: BTreeMap::new(),
@@ -164,43 +197,9 @@ impl Client {
             outbox: Vec::new(),
             flight: None,
             lingering: Vec::new(),
+            outcomes: BTreeMap::new(),
+            questions: 0,
             slip,
-        }
-    }
-
-    /// The document as its user sees it, edits included that have no answer yet.
-    pub fn view(&self, key: &DocumentKey) -> Option<Document> {
-        let held = self.held.get(key).map(|held| held.body.clone());
-        let lingering = self.lingering.iter().map(|lingering| &lingering.edit);
-        lingering
-            .chain(self.unanswered())
-            .filter(|edit| edit.change.key == *key)
-            .fold(held, |shown, edit| match &edit.change.action {
-                Action::Create { document, .. } => Some(document.clone()),
-                Action::Delete { .. } => None,
-                Action::Update { set, .. } => shown.map(|mut shown| {
-                    shown.extend(set.clone());
-                    shown
-                }),
-            })
-    }
-
-    /// The base of an edit made now: 0 while the own create is unanswered or lingers, even if the feed has shown the
-    /// document (4.5).
-    pub fn base(&self, key: &DocumentKey) -> BaseVersion {
-        if self.created_by(key).is_some() {
-            return BaseVersion::OWN_CREATE;
-        }
-        let lingers = |lingering: &&Lingering| {
-            lingering.edit.change.key == *key && lingering.edit.is_create()
-        };
-        match self.lingering.iter().rfind(lingers) {
-            Some(created) if created.by == self.id() => BaseVersion::OWN_CREATE,
-            Some(_) => BaseVersion::OTHER_EPOCH,
-            None => self
-                .held
-                .get(key)
-                .map_or(BaseVersion::OWN_CREATE, |held| held.base),
         }
     }
 
@@ -218,17 +217,15 @@ impl Client {
         self.flight.is_none() && self.outbox.is_empty()
     }
 
-    /// The create under way to which an edit made now belongs.
-    pub fn created_by(&self, key: &DocumentKey) -> Option<u32> {
-        let creates = self
-            .unanswered()
-            .filter(|edit| edit.change.key == *key && edit.is_create());
-        creates.last().map(|edit| edit.number)
-    }
-
-    fn unanswered(&self) -> impl Iterator<Item = &Edit> {
+    /// Edits without an answer, in the order in which they were made.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Edit> {
         let flying = self.flight.iter().flat_map(|flight| &flight.edits);
         flying.chain(&self.outbox)
+    }
+
+    /// Edits that stay in view though they left.
+    pub fn lingering(&self) -> impl Iterator<Item = &Edit> {
+        self.lingering.iter().map(|lingering| &lingering.edit)
     }
 
     fn slips(&self, slip: Slip) -> bool {
@@ -263,6 +260,11 @@ impl Edit {
             Action::Create { .. } => None,
             Action::Update { base, .. } | Action::Delete { base } => Some(base),
         }
+    }
+
+    /// Whether a push has carried it, and no answer has ended its earlier copies.
+    pub fn is_sent(&self) -> bool {
+        self.sent.is_some()
     }
 
     fn rebase(&mut self, to: BaseVersion) {

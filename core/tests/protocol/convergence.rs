@@ -8,7 +8,7 @@ use tidegate_core::{
     id::{DocumentKey, Scope, Seq, Version},
     value::Document,
 };
-use tidegate_testkit::client::{Client, Held, Sending};
+use tidegate_testkit::client::{Client, Held};
 
 use crate::story::{Device, PAGES_MAX, Story};
 
@@ -59,12 +59,7 @@ impl Story {
         for _ in 0..PAGES_MAX {
             self.tick += 1;
             let client = &mut self.devices[device].client;
-            let sending = Sending {
-                count: 2,
-                atomic: false,
-                policy: None,
-            };
-            if client.flight.is_none() && client.send(sending).is_none() {
+            if client.flight.is_none() && client.send(2).is_none() {
                 assert!(client.is_quiet(), "{client:?} may not send");
                 return;
             }
@@ -91,7 +86,7 @@ impl Story {
             })
             .collect();
         assert_eq!(holdings(&self.devices[device].client), truth, "{user}");
-        self.devices.push(Device::new(user));
+        self.devices.push(Device::new(user, &self.store.model));
         self.pull(self.devices.len() - 1);
         let fresh = self.devices.pop().expect("it was just added");
         assert_eq!(holdings(&fresh.client), truth, "a fresh client of {user}");

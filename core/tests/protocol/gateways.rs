@@ -64,6 +64,7 @@ fn shown_by_newer(entry: &Entry) -> bool {
 impl History {
     fn new(seed: u64, slip: Option<Slip>) -> Self {
         let mut store = Store::new("SERVER_WINS");
+        let model = Arc::clone(&store.model);
         let teams = TEAMS.to_vec();
         store.teams("alice", &teams);
         store.teams("bob", &teams);
@@ -77,7 +78,7 @@ impl History {
             store,
             older,
             newer,
-            client: Client::new("bob", RequestedTypes::All, slip),
+            client: Client::new("bob", &model, RequestedTypes::All, slip),
             had: BTreeMap::new(),
             selects_stars: false,
             refresh: false,

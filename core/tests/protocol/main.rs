@@ -6,6 +6,7 @@
 mod bases;
 mod bench;
 mod bounds;
+mod clients;
 mod convergence;
 mod creates;
 mod differences;

@@ -8,12 +8,14 @@ use serde_json::json;
 use tidegate_core::{
     checkpoint::RequestedTypes,
     id::ConflictId,
+    model::Model,
     outcome::Status,
     push::{Push, PushAnswer, PushRefusal, Resolution, WebhookAnswer, WebhookDecision},
+    value::Value,
 };
 use tidegate_testkit::{
     Random,
-    client::{Arrival, Client, Edit, Flight, Sending},
+    client::{Act, Arrival, Client, Draft, Flight, Intent, Made, NotMade},
 };
 
 use crate::{
@@ -47,10 +49,10 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(user: &'static str) -> Self {
+    pub(crate) fn new(user: &'static str, model: &Model) -> Self {
         Self {
             user,
-            client: Client::new(user, RequestedTypes::All, None),
+            client: Client::new(user, model, RequestedTypes::All, None),
             page: None,
             replies: Vec::new(),
         }
@@ -90,7 +92,7 @@ impl Story {
         Self {
             devices: USERS[..clients]
                 .iter()
-                .map(|user| Device::new(user))
+                .map(|user| Device::new(user, &store.model))
                 .collect(),
             random,
             store,
@@ -106,7 +108,8 @@ impl Story {
         self.tick += 1;
         let device = self.random.below(self.devices.len());
         match self.random.below(32) {
-            0..8 => self.edit(device),
+            0..7 => self.edit(device),
+            7 => self.edit_all(device),
             8..12 => self.send(device),
             12 => self.retry(device),
             13..17 => self.hear(device),
@@ -128,35 +131,57 @@ impl Story {
     }
 
     fn edit(&mut self, device: usize) {
-        let client = &self.devices[device].client;
         let (id, team) = (self.random.one_of(&DOCUMENTS), self.random.one_of(&TEAMS));
         let key = key("Task", id);
-        let base = client.base(&key).0;
-        let draft = match self.random.below(4) {
-            _ if client.view(&key).is_none() => create(
-                id,
-                json!({ "audience": format!("team:{team}"), "title": self.tick.to_string() }),
-            ),
-            0 => delete(id, base),
-            1 => update(id, base, json!({ "audience": format!("team:{team}") })),
-            2 => update(id, base, json!({ "tags": [self.tick.to_string()] }))
-                .seeing(json!({ "tags": [] })),
-            _ => update(id, base, json!({ "title": self.tick.to_string() })),
+        let text = |text: &str| Value::String(text.to_owned());
+        let (title, audience) = (text(&self.tick.to_string()), text(&format!("team:{team}")));
+        let update = |name: &str, intent| Act::Update([(name.to_owned(), intent)].into());
+        let is_in_view = self.devices[device].client.view(&key).is_some();
+        let act = match self.random.below(4) {
+            _ if !is_in_view => {
+                let fields = [("audience", audience), ("title", title)];
+                Act::Create(fields.map(|(name, value)| (name.to_owned(), value)).into())
+            }
+            0 => Act::Delete,
+            1 => update("audience", Intent::Set(audience)),
+            2 => update("tags", Intent::Add(title)),
+            _ => update("title", Intent::Set(title)),
         };
-        let change = draft.change(&self.store.model);
-        self.devices[device].client.outbox.push(Edit {
+        let with_base = matches!(&act, Act::Update(set) if set.contains_key("tags"));
+        let made = self.devices[device].client.edit(Draft {
             number: self.tick,
-            change: change.expect("the draft fits the model"),
+            key,
+            act,
+            changed_at: None,
+            policy: None,
+            transaction: None,
+            with_base,
         });
+        made.expect("the act suits the view");
+    }
+
+    /// Some of its edits of several documents are a transaction.
+    fn edit_all(&mut self, device: usize) {
+        let tick = self.tick;
+        let client = &mut self.devices[device].client;
+        for (number, id) in (tick..).step_by(1_000).zip(DOCUMENTS) {
+            let set = ("stars".to_owned(), Intent::Set(Value::Int(1)));
+            let made = client.edit(Draft {
+                number,
+                key: key("Task", id),
+                act: Act::Update([set].into()),
+                changed_at: None,
+                policy: None,
+                transaction: Some(tick),
+                with_base: true,
+            });
+            assert!(matches!(made, Ok(Made::Queued) | Err(NotMade::Gone)));
+        }
     }
 
     fn send(&mut self, device: usize) {
-        let sending = Sending {
-            count: 1 + self.random.below(2),
-            atomic: self.random.once_in(4),
-            policy: None,
-        };
-        if self.devices[device].client.send(sending).is_some() && self.random.below(5) > 0 {
+        let count = 1 + self.random.below(2);
+        if self.devices[device].client.send(count).is_some() && self.random.below(5) > 0 {
             self.retry(device);
         }
     }

@@ -6,7 +6,7 @@ use super::{Op, PUSH_CHANGES_MAX};
 use crate::people::Edition;
 
 /// What can happen, how often it does in an ordinary history, and whether histories without it are useful.
-const KINDS: [Kind; 45] = [
+const KINDS: [Kind; 47] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
         document: draw.byte(),
@@ -17,9 +17,16 @@ const KINDS: [Kind; 45] = [
         device: draw.byte(),
         gateway: draw.byte(),
         count: 1 + draw.below(PUSH_CHANGES_MAX),
-        atomic: draw.happens(60),
-        policy: draw.byte(),
         lost: draw.happens(40),
+    }),
+    kind(5, true, |draw| Op::Transact {
+        device: draw.byte(),
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Block {
+        device: draw.byte(),
     }),
     kind(5, true, |draw| Op::Retry {
         device: draw.byte(),

@@ -180,6 +180,28 @@ impl Ledger {
         Ok(())
     }
 
+    /// The version that an edit of a document has made.
+    pub(crate) fn version_of(&self, key: &DocumentKey, number: u32) -> Option<Version> {
+        let mut lines = self.applied.get(key)?.iter();
+        let line = lines.find(|line| line.sent.number == number)?;
+        Some(line.version)
+    }
+
+    /// Of each transaction all edits took effect or none.
+    pub(crate) fn judge_transactions(&self, transactions: &[Vec<u32>]) -> Judged {
+        let lines = self.applied.values().flatten();
+        let applied: BTreeSet<u32> = lines.map(|line| line.sent.number).collect();
+        for edits in transactions {
+            let in_force = edits.iter().filter(|it| applied.contains(it)).count();
+            expect(
+                in_force == 0 || in_force == edits.len(),
+                Property::Whole,
+                || format!("{in_force} of the transaction of {edits:?} are in force"),
+            )?;
+        }
+        Ok(())
+    }
+
     /// Remembers which tombstones were collected.
     pub(crate) fn collect(&mut self, before: &State, after: &State) {
         for entry in before

@@ -6,7 +6,7 @@ use tidegate::sync::{Accepted, LeadWatch};
 use tidegate_core::{id::DocumentKey, model::Model};
 use tokio::task::AbortHandle;
 
-use super::{OFFICE, World, edits, elsewhere::Disturbance};
+use super::{OFFICE, World, elsewhere::Disturbance};
 use crate::{
     oracle::{Judged, Property, expect},
     people::{self, Edition},
@@ -134,12 +134,7 @@ impl World {
             let device = self.device(value);
             self.edit(device, document, what / 2, value);
             self.store.hold_after(calls / 3);
-            self.send_next(
-                device,
-                edits::sending(1, false, u8::MAX),
-                value.into(),
-                false,
-            );
+            self.send_next(device, 1, value.into(), false)?;
         }
         self.pass_time(Duration::from_secs(3)).await?;
         let held = self.store.last_held();

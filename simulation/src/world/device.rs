@@ -6,12 +6,13 @@ use tidegate::sync::{Page, PullRequest, SyncError};
 use tidegate_core::{
     checkpoint::{Checkpoint, Refresh, RequestedTypes, Token},
     entry::{Entry, FeedItem, Record},
-    id::{ClientKey, TypeName, UserId},
+    id::{ClientKey, MutationId, TypeName, UserId},
+    model::Model,
     push::{Push, PushAnswer, PushOutcome},
 };
-use tidegate_testkit::client::{self, Arrival, Client, Place, Slip};
+use tidegate_testkit::client::{self, Arrival, Client, Place, Refusal, Slip};
 
-use super::socket::Socket;
+use super::{socket::Socket, viewing::Counts};
 use crate::{
     oracle::{Reader, Sight},
     people::{self, Edition, USERS},
@@ -29,7 +30,12 @@ pub(super) struct Device {
     pub(super) client: Client,
     /// Every push it ever sent. The network may deliver any of them again.
     pub(super) parcels: Vec<Parcel>,
-    pub(super) answers: Vec<(Push, PushAnswer)>,
+    pub(super) answers: Vec<Answer>,
+    /// Whether the next copy of a push is refused on its way.
+    pub(super) is_blocked: bool,
+    /// The numbers of its edits.
+    pub(super) made: Vec<u32>,
+    pub(super) counts: Counts,
     /// Its last pull, and the last of those whose pages are no longer useful.
     pub(super) pull: u32,
     pub(super) useless: u32,
@@ -37,6 +43,25 @@ pub(super) struct Device {
     pub(super) pulled: Vec<Pulled>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: u32,
+}
+
+/// What arrives about a push.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    Given {
+        push: Push,
+        answer: PushAnswer,
+    },
+    Refused {
+        push: Push,
+        refusal: Refusal,
+    },
+    /// The last id of its client, asked for at that tick.
+    Last {
+        question: u32,
+        last: MutationId,
+        asked: u32,
+    },
 }
 
 /// A push, with the numbers of its edits.
@@ -86,6 +111,12 @@ pub(super) enum Heard {
         /// The types that the pull began again.
         refreshed: BTreeSet<TypeName>,
     },
+    Last {
+        request: Request,
+        question: u32,
+        last: MutationId,
+        asked: u32,
+    },
     /// With an error, or no page, the subscription has ended.
     Live {
         request: Request,
@@ -95,14 +126,20 @@ pub(super) enum Heard {
 }
 
 impl Device {
-    pub(super) fn new(number: usize, slip: Option<Slip>) -> Self {
+    pub(super) fn new(number: usize, model: &Model, slip: Option<Slip>) -> Self {
+        let name = format!("device-{number}");
+        let mut client = Client::new(&name, model, RequestedTypes::All, slip);
+        client.folds = number >= 2;
         Self {
             number,
             app: Edition::A,
             wants: BTreeSet::new(),
-            client: Client::new(&format!("device-{number}"), RequestedTypes::All, slip),
+            client,
             parcels: Vec::new(),
             answers: Vec::new(),
+            is_blocked: false,
+            made: Vec::new(),
+            counts: Counts::default(),
             pull: 0,
             useless: 0,
             pulled: Vec::new(),

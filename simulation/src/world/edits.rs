@@ -10,25 +10,13 @@ use tidegate_core::{
     push::{Push, PushClient},
     value::{Document, Timestamp, Value},
 };
-use tidegate_testkit::client::{Edit, Sending};
+use tidegate_testkit::client::Draft;
 
 use super::{OFFICE, World, device::Parcel, hand::Hand};
 use crate::{
     oracle::Known,
     people::{self, Edition, TEAMS, USERS},
 };
-
-pub(super) fn sending(count: u8, atomic: bool, policy: u8) -> Sending {
-    Sending {
-        count: count.into(),
-        atomic,
-        policy: match policy {
-            0..20 => Some(Policy::ClientWins),
-            20..40 => Some(Policy::ServerWins),
-            _ => None,
-        },
-    }
-}
 
 pub(super) fn types(what: u8) -> RequestedTypes {
     let only = |names: &[&str]| {
@@ -45,15 +33,26 @@ pub(super) fn types(what: u8) -> RequestedTypes {
 impl World {
     /// A user edits a document as the user sees it.
     pub(super) fn edit(&mut self, device: usize, document: u8, what: u8, value: u8) {
+        self.edit_within(device, document, what, value, None);
+    }
+
+    /// Makes an edit, in a transaction if one is given. Returns its number, if the device can make it.
+    pub(super) fn edit_within(
+        &mut self,
+        device: usize,
+        document: u8,
+        what: u8,
+        value: u8,
+        transaction: Option<u32>,
+    ) -> Option<u32> {
         let key = self.document(document);
         let owner = &self.devices[device];
         let is_asked = owner.client.page_types.contain(&key.type_name);
         if !is_asked || !people::knows(owner.app, &key.type_name) {
-            return;
+            return None;
         }
         let knows = self.knows(owner.app);
         let user = USERS[owner.user()];
-        let base = owner.client.base(&key);
         let held = owner.client.held.get(&key);
         let synced = held.map_or(Version::NONE, |held| held.version);
         let number = self.next_number(Known {
@@ -69,13 +68,31 @@ impl World {
             what,
             value,
         };
-        let view = self.devices[device].client.view(&key);
-        let action = hand.acts(&key, view.as_ref(), base);
-        let change = self.changed(key, action, value);
-        self.devices[device]
-            .client
-            .outbox
-            .push(Edit { number, change });
+        let client = &self.devices[device].client;
+        let act = hand.act(&key, client.view(&key).as_ref());
+        let draft = Draft {
+            number,
+            with_base: hand.shows(&act),
+            key,
+            act,
+            changed_at: self.says(value),
+            policy: match value {
+                64..84 => Some(Policy::ClientWins),
+                84..104 => Some(Policy::ServerWins),
+                _ => None,
+            },
+            transaction,
+        };
+        self.meant.note(&draft);
+        if value % 32 == 31 {
+            self.meant.misfits.insert(number);
+        }
+        let editor = &mut self.devices[device];
+        let made = editor.client.edit(draft);
+        editor.made.push(number);
+        self.meant
+            .made(number, made.expect("the act suits the view"));
+        Some(number)
     }
 
     pub(super) fn next_number(&mut self, known: Known) -> u32 {
@@ -89,19 +106,14 @@ impl World {
     }
 
     /// Some name the time of the edit, and some of those have wrong clocks.
-    fn changed(&self, key: DocumentKey, action: Action, value: u8) -> Change {
+    fn says(&self, value: u8) -> Option<Timestamp> {
         let says =
             |ago: i64| Timestamp::from_ms(self.clock.load(super::Ordering::Relaxed) - ago).ok();
-        let changed_at = match value % 7 {
+        match value % 7 {
             0 => says(20_000),
             1 => says(5_000),
             2 => says(-120_000),
             _ => None,
-        };
-        Change {
-            key,
-            action,
-            changed_at,
         }
     }
 

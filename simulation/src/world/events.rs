@@ -20,14 +20,21 @@ impl World {
                 device,
                 gateway,
                 count,
-                atomic,
-                policy,
                 lost,
             } => {
-                let sending = edits::sending(count, atomic, policy);
-                self.send_next(self.device(device), sending, gateway.into(), lost);
+                let device = self.device(device);
+                self.send_next(device, count.into(), gateway.into(), lost)?;
             }
-            Op::Retry { device, gateway } => self.retry(self.device(device), gateway.into()),
+            Op::Transact {
+                device,
+                document,
+                what,
+                value,
+            } => {
+                self.transact(self.device(device), document, what, value);
+            }
+            Op::Block { device } => self.device_mut(device).is_blocked = true,
+            Op::Retry { device, gateway } => self.retry(self.device(device), gateway.into())?,
             Op::Replay {
                 device,
                 gateway,

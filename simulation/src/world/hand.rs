@@ -1,10 +1,14 @@
 //! What a user makes of a document, chosen by small numbers.
 
+use std::collections::BTreeMap;
+
 use tidegate_core::{
     change::{Action, BaseVersion},
     id::DocumentKey,
     value::{Document, Value},
 };
+
+use tidegate_testkit::client::{self, Act, Intent};
 
 use crate::people::{self, Edition};
 
@@ -21,29 +25,32 @@ pub(super) struct Hand {
 }
 
 impl Hand {
+    /// The act as an action, for a client that keeps no view.
     pub(super) fn acts(
         &self,
         key: &DocumentKey,
         view: Option<&Document>,
         base: BaseVersion,
     ) -> Action {
-        let Some(view) = view else {
-            let document = self.created(key);
-            return Action::Create {
-                document,
-                base: None,
-            };
-        };
-        if self.what.is_multiple_of(8) {
-            return Action::Delete { base };
+        let act = self.act(key, view);
+        client::action(&act, view, base, self.shows(&act)).expect("the act suits the view")
+    }
+
+    pub(super) fn act(&self, key: &DocumentKey, view: Option<&Document>) -> Act {
+        match view {
+            None => Act::Create(self.created(key)),
+            Some(_) if self.what.is_multiple_of(8) => Act::Delete,
+            Some(view) => Act::Update(self.intents(key, view)),
         }
-        let set = self.set(key, view);
-        // A difference must name the value that it is based on.
+    }
+
+    /// Whether an update says what it was made on. A difference must.
+    pub(super) fn shows(&self, act: &Act) -> bool {
+        let Act::Update(intents) = act else {
+            return false;
+        };
         let differs = |name: &String| matches!(name.as_str(), "count" | "tags" | "notes");
-        let shows = !self.value.is_multiple_of(4) || set.keys().any(differs);
-        let seen = |name: &String| (name.clone(), view.get(name).cloned().unwrap_or(Value::Null));
-        let seen = shows.then(|| set.keys().map(seen).collect());
-        Action::Update { base, set, seen }
+        !self.value.is_multiple_of(4) || intents.keys().any(differs)
     }
 
     fn created(&self, key: &DocumentKey) -> Document {
@@ -66,10 +73,35 @@ impl Hand {
         document
     }
 
-    fn set(&self, key: &DocumentKey, view: &Document) -> Document {
+    fn intents(&self, key: &DocumentKey, view: &Document) -> BTreeMap<String, Intent> {
+        let task = key.type_name.as_str() == "Task";
+        let small = i32::from(self.value % 3);
+        let (name, intent) = match self.what % 16 {
+            9 | 10 if task => ("count", Intent::Increment(small - 1)),
+            11 | 12 if task => ("tags", self.tags(view)),
+            _ => {
+                let (name, value) = self.field(key, view);
+                (name, Intent::Set(value))
+            }
+        };
+        let mut others = Document::new();
+        if task && self.value > 200 {
+            others.insert("stars".to_owned(), Value::Int(small));
+        }
+        self.aim(key, &mut others);
+        let others = others.into_iter();
+        let mut intents: BTreeMap<String, Intent> = others
+            .map(|(name, value)| (name, Intent::Set(value)))
+            .collect();
+        intents.insert(name.to_owned(), intent);
+        intents
+    }
+
+    /// A field and its new value.
+    fn field(&self, key: &DocumentKey, view: &Document) -> (&'static str, Value) {
         let (small, null) = (i32::from(self.value % 3), Value::Null);
         let task = key.type_name.as_str() == "Task";
-        let (name, value) = match self.what % 16 {
+        match self.what % 16 {
             1 | 2 => ("audience", people::audience(self.user, self.value)),
             3 | 4 => ("title", self.text()),
             5 => (
@@ -95,8 +127,6 @@ impl Hand {
                 ("mood", self.mood())
             }
             _ if !task => ("title", self.text()),
-            9 | 10 => ("count", Value::Int(number(view, "count") + small - 1)),
-            11 | 12 => ("tags", self.tags(view)),
             13 => ("notes", self.notes(view)),
             14 if small == 0 => ("least", Value::Int(i32::from(self.value % 5))),
             14 => ("best", Value::Int(small)),
@@ -105,13 +135,7 @@ impl Hand {
                 (name, self.text())
             }
             _ => ("place", self.place(small)),
-        };
-        let mut set = Document::from([(name.to_owned(), value)]);
-        if task && self.value > 200 {
-            set.insert("stars".to_owned(), Value::Int(small));
         }
-        self.aim(key, &mut set);
-        set
     }
 
     /// Who knows B gives some tasks and notes an aim.
@@ -157,17 +181,13 @@ impl Hand {
         Value::Object(place)
     }
 
-    fn tags(&self, view: &Document) -> Value {
-        let mut tags = match view.get("tags") {
-            Some(Value::List(tags)) => tags.clone(),
-            _ => Vec::new(),
-        };
-        if self.value.is_multiple_of(3) && !tags.is_empty() {
-            tags.remove(0);
-        } else {
-            tags.push(self.text());
+    fn tags(&self, view: &Document) -> Intent {
+        match view.get("tags") {
+            Some(Value::List(tags)) if self.value.is_multiple_of(3) && !tags.is_empty() => {
+                Intent::Remove(tags[0].clone())
+            }
+            _ => Intent::Add(self.text()),
         }
-        Value::List(tags)
     }
 
     fn notes(&self, view: &Document) -> Value {
@@ -183,12 +203,5 @@ impl Hand {
             .enumerate()
             .map(|(i, old)| if i == changed { &word } else { *old });
         Value::String(words.collect::<Vec<_>>().join(" "))
-    }
-}
-
-fn number(view: &Document, name: &str) -> i32 {
-    match view.get(name) {
-        Some(Value::Int(number)) => *number,
-        _ => 0,
     }
 }

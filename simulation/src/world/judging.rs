@@ -9,11 +9,11 @@ use tidegate_core::{
     id::{ClientKey, TypeName, UserId},
     push::{Outcome, Push, PushOutcome, PushRefusal},
 };
-use tidegate_testkit::client::Arrival;
+use tidegate_testkit::client::{Arrival, Refusal};
 
 use super::{
     CLIENTS_MAX, World,
-    device::{Heard, Parcel, Pulled, Request, shown},
+    device::{Answer, Heard, Parcel, Pulled, Request, shown},
 };
 use crate::{
     oracle::{self, Judged, Property, Sent, expect},
@@ -48,6 +48,20 @@ impl World {
                         answered,
                     });
                 }
+                Ok(())
+            }
+            Heard::Last {
+                request,
+                question,
+                last,
+                asked,
+            } => {
+                let answer = Answer::Last {
+                    question,
+                    last,
+                    asked,
+                };
+                self.give(&request, answer);
                 Ok(())
             }
             Heard::Live {
@@ -134,6 +148,14 @@ impl World {
                 self.judge_refusal(&request.sight.user, &refusal)?;
                 Err(refusal)
             }
+            Err(SyncError::PushTooLarge { max, .. }) => {
+                let answer = Answer::Refused {
+                    push: parcel.push,
+                    refusal: Refusal::Unfit { max: Some(max) },
+                };
+                self.give(request, answer);
+                return Ok(());
+            }
             // A fault: it is sent again.
             Err(_) => return Ok(()),
         };
@@ -141,12 +163,23 @@ impl World {
             self.hasty.answer = Some(answer);
             return Ok(());
         }
-        let alive = request.life == self.lives[request.gateway];
-        if let Some(device) = self.devices.get_mut(request.device).filter(|_| alive) {
+        if let Some(device) = self.devices.get(request.device) {
             let shown = answer.map(|outcome| shown_to(device.app, request.edition, outcome));
-            device.answers.push((parcel.push, shown));
+            let answer = Answer::Given {
+                push: parcel.push,
+                answer: shown,
+            };
+            self.give(request, answer);
         }
         Ok(())
+    }
+
+    /// An answer is on its way to the device that asked, unless its gateway died.
+    fn give(&mut self, request: &Request, answer: Answer) {
+        let alive = request.life == self.lives[request.gateway];
+        if let Some(device) = self.devices.get_mut(request.device).filter(|_| alive) {
+            device.answers.push(answer);
+        }
     }
 
     /// A type is held only while its collection is missing or another one.
@@ -180,9 +213,27 @@ impl World {
     }
 
     fn enter(&mut self, request: &Request, parcel: &Parcel, answer: &PushOutcome) -> Judged {
+        self.book(&request.sight.user, request.edition, parcel, answer)?;
+        let push = &parcel.push;
+        for (item, outcome) in push.changes.iter().zip(&answer.outcomes) {
+            if let Ok(change) = &item.change {
+                self.judge_outcome(request, push, change, outcome, answer.duplicate)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters outcomes into the ledger.
+    pub(super) fn book(
+        &mut self,
+        user: &UserId,
+        gateway: Edition,
+        parcel: &Parcel,
+        answer: &PushOutcome,
+    ) -> Judged {
         let push = &parcel.push;
         let by = push.client.as_ref().map(|client| ClientKey {
-            user: request.sight.user.clone(),
+            user: user.clone(),
             client: client.id.clone(),
         });
         let items = push
@@ -201,22 +252,21 @@ impl World {
                 by: by.clone(),
                 mutation: outcome.mutation,
                 policy: push.policy,
-                gateway: request.edition,
+                gateway,
                 excused: push.atomic || failed.contains(&change.key),
                 is_of_withheld: false,
                 change,
             };
-            let change = sent.change.clone();
             if sent.is_create() && !oracle::took(outcome) {
-                failed.insert(change.key.clone());
+                failed.insert(sent.change.key.clone());
             }
             self.ledger.enter(sent, outcome, answer.duplicate)?;
             if oracle::took(outcome) {
                 self.tally.applied += 1;
+                self.meant.took.entry(*number).or_insert(self.tick);
             } else {
                 self.tally.refused += 1;
             }
-            self.judge_outcome(request, push, &change, outcome, answer.duplicate)?;
         }
         Ok(())
     }

@@ -68,6 +68,7 @@ impl World {
             self.store.restore(backup, name);
             (0..=OFFICE).for_each(|gateway| self.crash(gateway));
             self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
+            self.meant.took.clear();
         }
         Ok(())
     }

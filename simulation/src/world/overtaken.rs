@@ -1,7 +1,7 @@
 //! A page that arrives before the answer to a push: what it removes must not come back with the answer (rules.md 1.6
 //! and 1.7).
 
-use super::{World, device::Pulled, edits};
+use super::{World, device::Pulled};
 use crate::oracle::Judged;
 
 impl World {
@@ -28,7 +28,7 @@ impl World {
         const DELETES: u8 = 8;
         const MOVES: u8 = 1;
         self.devices[device].answers.clear();
-        self.send_next(device, edits::sending(3, false, u8::MAX), gateway, false);
+        self.send_next(device, 3, gateway, false)?;
         self.settle().await?;
         match value % 3 {
             0 => self.edit_as_stranger(document, DELETES, value),

@@ -3,41 +3,78 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate::sync::{Caller, SyncService};
-use tidegate_testkit::client::{Arrival, Flight, Sending};
+use tidegate_core::id::MutationId;
+use tidegate_testkit::client::{Arrival, Flight, Refusal};
 
 use super::{
     GATEWAYS, World,
-    device::{Heard, PAGES_MAX, Parcel, Pulled, Request, received},
+    device::{Answer, Heard, PAGES_MAX, Parcel, Pulled, Request, received},
     lock,
 };
 use crate::oracle::{self, Judged, Property, Violation, expect};
 
 impl World {
-    /// The device sends its next push; it may get lost on the way.
+    /// The device sends its next push of at most so many changes; it may get lost on the way.
     pub(super) fn send_next(
         &mut self,
         device: usize,
-        sending: Sending,
+        limit: usize,
         gateway: usize,
         lost: bool,
-    ) {
+    ) -> Judged {
         let sender = &mut self.devices[device];
-        if sender.client.send(sending).is_none() {
-            return;
+        if sender.client.send(limit).is_none() {
+            return Ok(());
         }
-        if let Some(parcel) = sender.parcel() {
-            sender.parcels.push(parcel.clone());
-            if !lost {
+        self.dispatch(device, (!lost).then_some(gateway))
+    }
+
+    /// The push under way is sent to a gateway, or gets lost.
+    fn dispatch(&mut self, device: usize, gateway: Option<usize>) -> Judged {
+        let sender = &mut self.devices[device];
+        if let Some(flight) = &sender.client.flight
+            && let Some(parcel) = sender.parcel()
+        {
+            let flight = flight.clone();
+            if !sender.parcels.iter().any(|sent| sent.push == parcel.push) {
+                sender.parcels.push(parcel.clone());
+            }
+            self.judge_sent(&flight)?;
+            if let Some(gateway) = gateway {
                 self.deliver(device, parcel, gateway);
             }
         }
+        Ok(())
     }
 
-    pub(super) fn retry(&mut self, device: usize, gateway: usize) {
-        self.devices[device].client.retry();
-        if let Some(parcel) = self.devices[device].parcel() {
-            self.deliver(device, parcel, gateway);
+    /// The device does again what it waits for: it asks for its last id, or sends its push.
+    pub(super) fn retry(&mut self, device: usize, gateway: usize) -> Judged {
+        if self.devices[device].client.asks().is_some() {
+            self.ask(device, gateway);
+            return Ok(());
         }
+        self.devices[device].client.retry();
+        self.dispatch(device, Some(gateway))
+    }
+
+    fn ask(&mut self, device: usize, gateway: usize) {
+        let Some(question) = self.devices[device].client.asks() else {
+            return;
+        };
+        let user = self.devices[device].user();
+        let (caller, request) = self.request(device, user, gateway % GATEWAYS);
+        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        let asked = self.tick;
+        tokio::spawn(async move {
+            if let Ok(viewer) = service.viewer(&caller, Some(question.client)).await {
+                lock(&heard).push(Heard::Last {
+                    request,
+                    question: question.number,
+                    last: viewer.last_mutation.unwrap_or(MutationId(0)),
+                    asked,
+                });
+            }
+        });
     }
 
     pub(super) fn replay(&mut self, device: usize, nth: usize, gateway: usize) {
@@ -49,7 +86,15 @@ impl World {
 
     fn deliver(&mut self, device: usize, parcel: Parcel, gateway: usize) {
         let gateway = gateway % GATEWAYS;
-        if self.is_understood(device, gateway) {
+        let misfits = &self.meant.misfits;
+        let is_misfit = parcel.numbers.iter().any(|it| misfits.contains(it));
+        let sender = &mut self.devices[device];
+        if std::mem::take(&mut sender.is_blocked) || is_misfit {
+            sender.answers.push(Answer::Refused {
+                push: parcel.push,
+                refusal: Refusal::Unfit { max: None },
+            });
+        } else if self.is_understood(device, gateway) {
             self.push(device, self.devices[device].user(), parcel, gateway);
         }
     }
@@ -158,6 +203,7 @@ impl World {
         let taken = client.apply(arrival);
         oracle::judge_no_regress(&before, client)?;
         oracle::judge_no_gap(client, &self.store.now())?;
+        self.judge_views(device)?;
         Ok(taken)
     }
 
@@ -203,23 +249,51 @@ impl World {
             return Ok(());
         }
         let nth = nth % hearer.answers.len();
-        let (push, answer) = if again {
+        let answer = if again {
             hearer.answers[nth].clone()
         } else {
             hearer.answers.remove(nth)
         };
-        let is_it = |flight: &Flight| flight.push.client == push.client;
-        let flight = hearer.client.flight.clone().filter(is_it);
-        hearer.client.hear(&push, &answer, tick);
+        let client = &mut hearer.client;
+        let before: Vec<u32> = client.outcomes.keys().copied().collect();
+        let flight = client.flight.clone();
+        let mut asked = tick;
+        match &answer {
+            Answer::Given { push, answer } => client.hear(push, answer, tick),
+            Answer::Refused { push, refusal } => client.refuse(push, *refusal, tick),
+            Answer::Last {
+                question,
+                last,
+                asked: at,
+            } => {
+                asked = *at;
+                client.learn(*question, *last, tick);
+            }
+        }
+        self.judge_heard(device, &answer, flight)?;
+        self.judge_refused(&before, device, asked)?;
+        self.judge_accounted(device)?;
+        self.judge_views(device)?;
+        oracle::judge_no_gap(&self.devices[device].client, &self.store.now())
+    }
+
+    /// What the answer to the push under way does.
+    fn judge_heard(&mut self, device: usize, answer: &Answer, flight: Option<Flight>) -> Judged {
+        let client = &self.devices[device].client;
         let Some(flight) = flight else { return Ok(()) };
-        expect(
-            hearer.client.flight.is_none(),
-            Property::ExactlyOnce,
-            || format!("{push:?} is answered {answer:?}"),
-        )?;
-        self.store
-            .look(|moments| oracle::judge_own_writes(&hearer.client, &flight, &answer, moments))?;
-        oracle::judge_no_gap(&hearer.client, &self.store.now())
+        match answer {
+            Answer::Last { .. } if client.flight.is_none() => self.enter_unknown(device, &flight),
+            Answer::Given { push, answer } if flight.push == *push => {
+                let flies = client.flight.as_ref().is_some_and(|it| it.push == *push);
+                let is_settled = !flies || client.asks().is_some();
+                expect(is_settled, Property::ExactlyOnce, || {
+                    format!("{push:?} is answered {answer:?}")
+                })?;
+                self.store
+                    .look(|moments| oracle::judge_own_writes(client, &flight, answer, moments))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn request(&self, device: usize, user: usize, gateway: usize) -> (Caller, Request) {

@@ -6,7 +6,7 @@ use tidegate_core::{
     id::{DocumentKey, Scope, Version},
     value::Document,
 };
-use tidegate_testkit::client::{Client, Sending};
+use tidegate_testkit::client::Client;
 
 use super::{
     GATEWAYS, GIVEN_UP, Tally, World,
@@ -37,6 +37,8 @@ impl World {
             self.agree().await?;
         }
         self.store.judge_file()?;
+        self.judge_fates()?;
+        self.ledger.judge_transactions(&self.meant.transactions)?;
         self.store.look(oracle::judge_order)?;
         let widest = people::model(Edition::B, self.rule);
         self.ledger.judge(&widest, &self.store.now())?;
@@ -116,15 +118,10 @@ impl World {
             }
             self.tick += 1;
             self.devices[device].answers.clear();
-            let sending = Sending {
-                count: 2,
-                atomic: false,
-                policy: None,
-            };
             if self.devices[device].client.flight.is_some() {
-                self.retry(device, device);
+                self.retry(device, device)?;
             } else {
-                self.send_next(device, sending, device, false);
+                self.send_next(device, 2, device, false)?;
             }
             self.settle().await?;
             self.hear(device, 0, false)?;
@@ -169,7 +166,12 @@ impl World {
         expect(held == truth, Property::Convergence, || {
             format!("device {device} holds {held:#?} and not {truth:#?}")
         })?;
-        let mut fresh = Device::new(self.devices[device].number, None);
+        self.judge_view_at_rest(device)?;
+        let mut fresh = Device::new(
+            self.devices[device].number,
+            &people::model(Edition::B, self.rule),
+            None,
+        );
         fresh.app = self.devices[device].app;
         fresh.ask_for(self.devices[device].client.types.clone());
         let replaced = std::mem::replace(&mut self.devices[device], fresh);

@@ -1,45 +1,64 @@
-//! Sending the user's edits, and taking in their outcomes: rules 1.5 to 1.7, 4.4 and 4.5.
+//! Sending the user's edits, and taking in their outcomes: rules 1.5 to 1.7, 1.11 and 4.5.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     change::{BaseVersion, Submission},
-    id::{ClientId, MutationId},
+    id::{ClientId, Epoch, MutationId},
     outcome::Status,
-    push::{Outcome, Push, PushAnswer, PushClient, PushRefusal},
+    push::{Outcome, Push, PushAnswer, PushClient},
 };
 
-use super::{Client, Edit, Flight, Held, Lingering, Sending, Slip};
+use super::{Client, Edit, Fate, Flight, Held, Lingering, Refusal, Slip};
 
 impl Client {
-    /// The next push, if there is one and none is under way. Before the first page there is none (1.1).
-    pub fn send(&mut self, sending: Sending) -> Option<&Push> {
+    /// The next push of at most so many changes, if there is one and none is under way (1.11). Before the first page
+    /// there is none (1.1).
+    pub fn send(&mut self, limit: usize) -> Option<&Push> {
         let epoch = self.epoch()?.clone();
-        if self.flight.is_some() || self.outbox.is_empty() {
+        if self.flight.is_some() {
             return None;
         }
-        let count = sending.count.min(self.outbox.len());
-        let edits: Vec<Edit> = self.outbox.drain(..count).collect();
+        let first = self.outbox.first()?;
+        let goes_with_it =
+            |edit: &&Edit| (edit.transaction, edit.policy) == (first.transaction, first.policy);
+        let together = self.outbox.iter().take_while(goes_with_it).count();
+        let count = match first.transaction {
+            Some(_) => together,
+            None => together.min(limit),
+        };
+        // In their order, since each counts on those before.
+        for nth in 0..count {
+            if !self.outbox[nth].is_sent() {
+                self.outbox[nth].sent = Some(self.counters(nth));
+            }
+        }
+        let edits = self.outbox.drain(..count).collect();
+        self.fly(edits, Some(epoch));
+        self.flight.as_ref().map(|flight| &flight.push)
+    }
+
+    pub(super) fn fly(&mut self, edits: Vec<Edit>, epoch: Option<Epoch>) {
         let push = Push {
             client: Some(PushClient {
                 id: self.id(),
                 first: Some(MutationId(self.next_mutation)),
             }),
             changes: edits.iter().map(submission).collect(),
-            atomic: sending.atomic,
-            policy: sending.policy,
-            epoch: Some(epoch),
+            atomic: edits.iter().any(|edit| edit.transaction.is_some()),
+            policy: edits.first().and_then(|edit| edit.policy),
+            epoch,
         };
-        self.next_mutation += i32::try_from(count).expect("people make few edits");
-        let flight = self.flight.insert(Flight {
+        self.next_mutation += i32::try_from(edits.len()).expect("people make few edits");
+        self.flight = Some(Flight {
             push,
             edits,
             crossed_reset: false,
             deleted: BTreeMap::new(),
             left: BTreeMap::new(),
             revoked: BTreeSet::new(),
+            asks: None,
         });
-        Some(&flight.push)
     }
 
     /// Sends the push under way once more: as it was sent (1.5).
@@ -60,96 +79,57 @@ impl Client {
     /// Takes in the answer to a push, which arrived at `heard`. An answer to another push than the one under way has no
     /// use any more.
     pub fn hear(&mut self, to: &Push, answer: &PushAnswer, heard: u32) {
-        let Some(flight) = self
-            .flight
-            .take_if(|flight| flight.push.client == to.client)
-        else {
+        let answer = match answer {
+            Ok(answer) => answer,
+            // Without a rule for the refusal, the push stays in flight.
+            Err(refusal) => {
+                if let Some(refusal) = Refusal::of(refusal) {
+                    self.refuse(to, refusal, heard);
+                }
+                return;
+            }
+        };
+        let Some(flight) = self.flight.take_if(|flight| flight.push == *to) else {
             return;
         };
-        let outcomes = match answer {
-            Ok(answer) => &answer.outcomes,
-            // Only these two prove that it had no effect (4.4); after any other it would be sent again.
-            Err(PushRefusal::EpochChanged { .. } | PushRefusal::MutationIdGap { .. }) => {
-                return self.send_again(flight);
-            }
-            Err(_) => return self.flight = Some(flight),
-        };
-        for (edit, outcome) in flight.edits.iter().zip(outcomes) {
+        self.forget_copies();
+        for (edit, outcome) in flight.edits.iter().zip(&answer.outcomes) {
+            let fate = Fate::Answered(outcome.status);
+            self.outcomes.insert(edit.number, fate);
             let failed = matches!(outcome.status, Status::Conflict | Status::Rejected);
-            if edit.is_create() {
-                self.settle_queue_of(edit, failed, &flight);
+            if edit.is_create() && failed {
+                self.drop_queued_on(edit);
+            } else if edit.is_create() && flight.by() != Some(&self.id()) {
+                self.end_queue_of(edit);
             }
             if !flight.crossed_reset {
                 self.settle(&flight, edit, outcome, heard);
             } else if !failed {
-                self.linger(&flight, edit, heard);
+                self.linger(&flight, edit, heard, false);
             }
         }
     }
 
-    fn linger(&mut self, flight: &Flight, edit: &Edit, heard: u32) {
-        if let Some(client) = &flight.push.client {
+    pub(super) fn linger(&mut self, flight: &Flight, edit: &Edit, heard: u32, is_unknown: bool) {
+        if let Some(by) = flight.by() {
             self.lingering.push(Lingering {
                 edit: edit.clone(),
-                by: client.id.clone(),
+                by: by.clone(),
                 heard,
+                is_unknown,
             });
         }
     }
 
-    /// 4.4: its edits are sent under another client id, after a pull, unless a page named the other epoch already.
-    fn send_again(&mut self, flight: Flight) {
-        self.outbox.splice(..0, flight.edits);
-        self.begin_client();
-        if flight.push.epoch.as_ref() == self.epoch() {
-            self.forget_epoch();
-        }
-    }
-
-    /// 4.4: a new client id for what was not sent, as edits of no known version. Edits queued on an own create stay so,
-    /// also on one under way, since it may fail.
-    pub(super) fn begin_client(&mut self) {
-        if self.slips(Slip::SameClientId) {
-            return;
-        }
-        self.generation += 1;
-        self.next_mutation = 1;
-        if self.slips(Slip::BasesKept) {
-            return;
-        }
-        let flying = self.flight.iter().flat_map(|flight| &flight.edits);
-        let mut created: BTreeSet<_> = flying
-            .filter(|edit| edit.is_create())
-            .map(|edit| edit.change.key.clone())
-            .collect();
-        for edit in &mut self.outbox {
-            if edit.is_create() {
-                created.insert(edit.change.key.clone());
-            } else if !created.contains(&edit.change.key) {
+    /// 4.5: 0 does not stand for a create that was sent under another client id.
+    fn end_queue_of(&mut self, create: &Edit) {
+        let later = self.outbox.iter_mut();
+        let of_it = later.filter(|edit| edit.change.key == create.change.key);
+        for edit in of_it.take_while(|edit| !edit.is_create()) {
+            if edit.base() == Some(BaseVersion::OWN_CREATE) {
                 edit.rebase(BaseVersion::OTHER_EPOCH);
             }
         }
-    }
-
-    /// 4.5: what was queued on a failed create would meet another document; and 0 does not stand for a create that was
-    /// sent under another client id.
-    fn settle_queue_of(&mut self, create: &Edit, failed: bool, flight: &Flight) {
-        let by_this_client =
-            flight.push.client.as_ref().map(|client| &client.id) == Some(&self.id());
-        if (failed && self.slips(Slip::QueueKept)) || (!failed && by_this_client) {
-            return;
-        }
-        let key = &create.change.key;
-        let mut again = false;
-        self.outbox.retain_mut(|edit| {
-            again |= edit.is_create() && edit.change.key == *key;
-            let queued = edit.change.key == *key && edit.base() == Some(BaseVersion::OWN_CREATE);
-            if again || !queued {
-                return true;
-            }
-            edit.rebase(BaseVersion::OTHER_EPOCH);
-            !failed
-        });
     }
 
     /// 1.6 and 1.7: the outcome's version of a document, if nothing newer is known of it.

@@ -29,4 +29,22 @@ pub enum Slip {
     BasesKept,
     /// 4.5: it sends what it had queued on a create that failed.
     QueueKept,
+    /// 1.8: the view shows counters and sets as they were edited.
+    ViewAbsolute,
+    /// 1.8: an edit is joined with what is shown also after it was sent.
+    SentJoined,
+    /// 1.9: `base` has the values of the kept document.
+    BaseOfHeld,
+    /// 1.10: an update is folded into an earlier one though a page came between.
+    FoldedAfterPage,
+    /// 1.12: it splits or refuses a push without asking whether an earlier copy was applied.
+    SplitUnasked,
+    /// 1.13: it sends again what consumed its ids.
+    ReusedSentAgain,
+    /// 1.13: it sends again what an earlier copy carried beside the push.
+    RestForgotten,
+    /// 1.15: an edit of a transaction is dropped alone.
+    TransactionTorn,
+    /// 1.15: what it drops has no outcome.
+    DroppedUnsaid,
 }
