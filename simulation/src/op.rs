@@ -36,6 +36,13 @@ pub enum Op {
     },
     /// The next copy of a push of the device is refused on its way, as too large.
     Block { device: u8 },
+    /// A push does not fit and goes in parts. Then its first copy arrives where it fits.
+    Split {
+        device: u8,
+        document: u8,
+        what: u8,
+        value: u8,
+    },
     /// It sends the push under way once more.
     Retry { device: u8, gateway: u8 },
     /// The network delivers some earlier push once more.

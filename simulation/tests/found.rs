@@ -283,3 +283,34 @@ fn documents_go_with_the_page_that_no_longer_has_their_type() {
         ],
     );
 }
+
+/// A count was sent while its document was out of view. The document came back with the count in it, before the answer,
+/// and the client showed it twice.
+#[test]
+fn an_increment_that_was_sent_out_of_view_is_shown_once() {
+    let edit = |device, document, what, value| Op::Edit {
+        device,
+        document,
+        what,
+        value,
+    };
+    let overtake = |device, gateway, document, what, value| Op::Overtake {
+        device,
+        gateway,
+        document,
+        what,
+        value,
+    };
+    let ops = vec![
+        edit(34, 144, 77, 136),
+        Op::PullAll {
+            device: 88,
+            gateway: 115,
+            limit: 110,
+        },
+        overtake(43, 59, 149, 50, 215),
+        edit(139, 21, 138, 210),
+        overtake(19, 226, 149, 20, 96),
+    ];
+    keeps_all_promises_of(1_795, "MERGE/SERVER_WINS", 3, ops);
+}

@@ -8,6 +8,7 @@ use std::{
 use tidegate_simulation::{
     CATALOGUE, Fault, Op, Property, StoreFault, Story, Tally, catch, shrink, tell,
 };
+use tidegate_testkit::client::Slip;
 
 const HISTORIES: u64 = 2_000;
 const WORKERS: u64 = 2;
@@ -125,4 +126,53 @@ fn a_gateways_own_commits_never_overtake_withdrawn_grants() {
     let overtaken = story.with(Fault::Store(StoreFault::GrantsOvertaken));
     let violation = tell(&overtaken).unwrap_err();
     assert_eq!(violation.property, Property::Isolation, "{violation}");
+}
+
+/// Of 1,000 random histories none shows this. A user counts three times. Before the third time the first count, which is
+/// on its way, is refused: the second one shows otherwise than it was made.
+#[test]
+fn an_update_is_folded_only_into_what_the_view_shows() {
+    // The first device that folds.
+    let device = 2;
+    let edit = |what, value| Op::Edit {
+        device,
+        document: 0,
+        what,
+        value,
+    };
+    let send = Op::Send {
+        device,
+        gateway: 0,
+        count: 1,
+        lost: false,
+    };
+    let hear = Op::Hear {
+        device,
+        nth: 0,
+        again: false,
+    };
+    let (creates, counts) = (edit(3, 4), edit(9, 5));
+    let pull = Op::PullAll {
+        device,
+        gateway: 0,
+        limit: 0,
+    };
+    let ask = Op::Retry { device, gateway: 0 };
+    let block = Op::Block { device };
+    let story = Story {
+        seed: 1,
+        rule: "MERGE/SERVER_WINS",
+        devices: 3,
+        page_records: 1_000,
+        on_file: false,
+        ends: &[],
+        ops: vec![
+            pull, creates, send, hear, counts, block, send, counts, hear, ask, hear, counts, send,
+        ],
+        fault: None,
+    };
+    tell(&story).unwrap();
+    let folded = story.with(Fault::Client(Slip::FoldedAfterPage));
+    let violation = tell(&folded).unwrap_err();
+    assert_eq!(violation.property, Property::Exact, "{violation}");
 }

@@ -170,6 +170,8 @@ pub struct Client {
     pub outbox: Vec<Edit>,
     pub flight: Option<Flight>,
     lingering: Vec<Lingering>,
+    /// 1.14: the documents whose last create left as UNKNOWN.
+    unknown_creates: BTreeSet<DocumentKey>,
     /// What became of each edit that is no longer in the outbox or in flight.
     pub outcomes: BTreeMap<u32, Fate>,
     /// How often it has asked for its last id.
@@ -197,6 +199,7 @@ impl Client {
             outbox: Vec::new(),
             flight: None,
             lingering: Vec::new(),
+            unknown_creates: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             questions: 0,
             slip,
@@ -265,6 +268,12 @@ impl Edit {
     /// Whether a push has carried it, and no answer has ended its earlier copies.
     pub fn is_sent(&self) -> bool {
         self.sent.is_some()
+    }
+
+    /// 1.8: whether it shows a field as it is kept, since the document was out of view when it was sent.
+    pub fn hides(&self, name: &str) -> bool {
+        let sent = self.sent.as_ref();
+        sent.is_some_and(|sent| !sent.contains_key(name))
     }
 
     fn rebase(&mut self, to: BaseVersion) {

@@ -430,6 +430,26 @@ fn a_transaction_that_does_not_fit_is_refused_whole() {
 }
 
 #[test]
+fn a_transaction_goes_back_whole_when_another_push_has_some_of_its_ids() {
+    let mut phone = Phone::new();
+    phone.create("a");
+    for id in ["b", "c"] {
+        phone
+            .make(id, Act::Create(Document::new()), Some(1))
+            .unwrap();
+    }
+    let first = phone.send(1);
+    phone.refuse(&first, Refusal::Unfit { max: None });
+    phone.arrive(&first).unwrap();
+    let transaction = phone.send(1);
+    assert!(phone.arrive(&transaction).is_err());
+    phone.refuse(&transaction, Refusal::Reused);
+    assert_eq!([2, 3].map(|edit| phone.fate(edit)), [None; 2]);
+    phone.push(1).unwrap();
+    assert_eq!([2, 3].map(|edit| phone.fate(edit)), [APPLIED; 2]);
+}
+
+#[test]
 fn an_edit_on_a_create_of_unknown_outcome_never_meets_a_stranger() {
     let mut phone = Phone::under("CLIENT_WINS");
     phone.create("a");
@@ -450,4 +470,24 @@ fn an_edit_on_a_create_of_unknown_outcome_never_meets_a_stranger() {
         .map(|outcome| outcome.status)
         .collect();
     assert_eq!(statuses, [Status::Conflict; 2]);
+}
+
+#[test]
+fn an_edit_on_a_create_of_unknown_outcome_stays_one_after_a_pull_and_under_another_client_id() {
+    let mut phone = Phone::under("CLIENT_WINS");
+    phone.create("a");
+    let push = phone.send(1);
+    let bobs = create("a", json!({ "title": "bobs" }));
+    phone
+        .store
+        .push(&by("bob", "phone").from(1), &[bobs])
+        .unwrap();
+    phone.arrive(&push).unwrap();
+    phone.refuse(&push, Refusal::Reused);
+    phone.set("a", "title", Intent::Set(text("mine")));
+    phone.pull();
+    let push = phone.send(1);
+    phone.refuse(&push, Refusal::Reused);
+    let answer = phone.push(1).unwrap();
+    assert_eq!(answer.outcomes[0].status, Status::Conflict);
 }

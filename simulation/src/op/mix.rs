@@ -6,7 +6,7 @@ use super::{Op, PUSH_CHANGES_MAX};
 use crate::people::Edition;
 
 /// What can happen, how often it does in an ordinary history, and whether histories without it are useful.
-const KINDS: [Kind; 47] = [
+const KINDS: [Kind; 48] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
         document: draw.byte(),
@@ -19,7 +19,7 @@ const KINDS: [Kind; 47] = [
         count: 1 + draw.below(PUSH_CHANGES_MAX),
         lost: draw.happens(40),
     }),
-    kind(5, true, |draw| Op::Transact {
+    kind(3, true, |draw| Op::Transact {
         device: draw.byte(),
         document: draw.byte(),
         what: draw.byte(),
@@ -27,6 +27,12 @@ const KINDS: [Kind; 47] = [
     }),
     kind(2, false, |draw| Op::Block {
         device: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Split {
+        device: draw.byte(),
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
     }),
     kind(5, true, |draw| Op::Retry {
         device: draw.byte(),
@@ -104,7 +110,7 @@ const KINDS: [Kind; 47] = [
     kind(6, false, |draw| Op::Hold {
         calls: draw.below(12),
     }),
-    kind(3, false, |draw| Op::Stall {
+    kind(5, false, |draw| Op::Stall {
         device: draw.byte(),
         gateway: draw.byte(),
         calls: draw.below(6),

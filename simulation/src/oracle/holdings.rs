@@ -78,10 +78,11 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
             Record::Entry(entry) if !entry.is_deleted() => {
                 held.is_some_and(|held| held.version >= version) || !is_shown_by_both(client, entry)
             }
-            Record::Entry(_) => held.is_none_or(|held| held.version > version),
-            Record::Marker(marker) => {
-                held.is_none_or(|held| held.version > version || held.scope != marker.scope)
+            Record::Entry(entry) if !entry.withheld => {
+                held.is_none_or(|held| held.version > version)
             }
+            // A REVOKE, also of what is withheld (1.3 and 8.8).
+            _ => held.is_none_or(|held| held.version > version || is_elsewhere(held)),
         };
         expect(knows, Property::NoGap, || {
             format!("{item:?} was passed, and {held:?} is held")

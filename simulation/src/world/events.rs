@@ -34,6 +34,15 @@ impl World {
                 self.transact(self.device(device), document, what, value);
             }
             Op::Block { device } => self.device_mut(device).is_blocked = true,
+            Op::Split {
+                device,
+                document,
+                what,
+                value,
+            } => {
+                self.split(self.device(device), document, what, value)
+                    .await?;
+            }
             Op::Retry { device, gateway } => self.retry(self.device(device), gateway.into())?,
             Op::Replay {
                 device,

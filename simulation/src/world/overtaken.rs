@@ -1,5 +1,5 @@
-//! A page that arrives before the answer to a push: what it removes must not come back with the answer (rules.md 1.6
-//! and 1.7).
+//! What overtakes a push. A page may arrive before its answer: what it removes must not come back with the answer
+//! (rules.md 1.6 and 1.7). Its parts may arrive before its first copy: no edit takes effect twice (1.12 and 1.13).
 
 use super::{World, device::Pulled};
 use crate::oracle::Judged;
@@ -43,6 +43,41 @@ impl World {
         if let Some(nth) = puller.pulled.iter().position(is_last) {
             self.arrive(device, nth, false)?;
         }
+        self.hear(device, 0, false)
+    }
+
+    /// The device pushes edits of three documents, which are refused on their way. It asks, and sends a part. Meanwhile
+    /// all of them arrive.
+    pub(super) async fn split(
+        &mut self,
+        device: usize,
+        document: u8,
+        what: u8,
+        value: u8,
+    ) -> Judged {
+        const TAKES_THREE: usize = 1;
+        if self.devices[device].client.flight.is_some() {
+            return Ok(());
+        }
+        for nth in 0..3 {
+            let (document, what) = (document.wrapping_add(nth), what.wrapping_add(nth));
+            self.edit(device, document, what, value);
+        }
+        self.devices[device].answers.clear();
+        self.devices[device].is_blocked = true;
+        self.send_next(device, 3, TAKES_THREE, false)?;
+        let Some(first) = self.devices[device].parcel() else {
+            return Ok(());
+        };
+        self.hear(device, 0, false)?;
+        self.retry(device, TAKES_THREE)?;
+        self.settle().await?;
+        self.hear(device, 0, false)?;
+        self.deliver(device, first, TAKES_THREE);
+        self.settle().await?;
+        self.devices[device].answers.clear();
+        self.retry(device, TAKES_THREE)?;
+        self.settle().await?;
         self.hear(device, 0, false)
     }
 }

@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, device: usize, parcel: Parcel, gateway: usize) {
+    pub(super) fn deliver(&mut self, device: usize, parcel: Parcel, gateway: usize) {
         let gateway = gateway % GATEWAYS;
         let misfits = &self.meant.misfits;
         let is_misfit = parcel.numbers.iter().any(|it| misfits.contains(it));

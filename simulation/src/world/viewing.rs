@@ -94,7 +94,8 @@ impl World {
             version.is_some_and(|version| version <= counted.version)
         };
         let outside = edits.iter().filter(|edit| !is_within(edit.number));
-        let in_view = outside.filter_map(difference).sum::<i32>();
+        let shown = outside.filter(|edit| !edit.hides("count"));
+        let in_view = shown.filter_map(difference).sum::<i32>();
         let is_in_view = |number: u32| edits.iter().any(|edit| edit.number == number);
         let answered = self.devices[device].made.iter().filter_map(|number| {
             let (of, by) = self.meant.increments.get(number)?;

@@ -97,6 +97,9 @@ impl Client {
             let fate = Fate::Answered(outcome.status);
             self.outcomes.insert(edit.number, fate);
             let failed = matches!(outcome.status, Status::Conflict | Status::Rejected);
+            if edit.is_create() {
+                self.unknown_creates.remove(&edit.change.key);
+            }
             if edit.is_create() && failed {
                 self.drop_queued_on(edit);
             } else if edit.is_create() && flight.by() != Some(&self.id()) {

@@ -6,7 +6,6 @@ use tidegate_core::{
     change::BaseVersion,
     id::{ClientId, MutationId},
     push::{Push, PushRefusal},
-    value::Document,
 };
 
 use super::{Client, Edit, Fate, Flight, Slip};
@@ -116,7 +115,7 @@ impl Client {
     fn show_sent(&mut self) {
         let sent = self.outbox.iter().take_while(|edit| edit.is_sent()).count();
         for edit in &mut self.outbox[..sent] {
-            edit.sent = Some(Document::new());
+            edit.sent = None;
         }
         for nth in 0..sent {
             self.outbox[nth].sent = Some(self.counters(nth));
@@ -133,17 +132,23 @@ impl Client {
     ) {
         let reused = matches!(flight.asks, Some((Refusal::Reused, _)));
         let mut edits = std::mem::take(&mut flight.edits);
+        // A push consumes its ids at once: the transaction was not applied, and goes back whole.
+        let is_torn = flight.push.atomic && consumed < edits.len();
         if !self.slips(Slip::RestForgotten) {
             let sent = self.outbox.iter().take_while(|edit| edit.is_sent());
             let sent = sent.count();
             edits.extend(self.outbox.drain(..sent));
         }
         let resent = reused && self.slips(Slip::ReusedSentAgain);
-        let consumed = if resent { 0 } else { consumed };
-        let rest = edits.split_off(consumed.min(edits.len()));
+        let stays = resent || is_torn && !self.slips(Slip::RestOfTransaction);
+        let leaves = if stays { 0 } else { consumed };
+        let rest = edits.split_off(leaves.min(edits.len()));
         for edit in &edits {
             self.outcomes.insert(edit.number, Fate::Unknown);
             self.linger(&flight, edit, heard, true);
+            if edit.is_create() {
+                self.unknown_creates.insert(edit.change.key.clone());
+            }
         }
         self.outbox.splice(..0, rest);
         self.forget_copies();
@@ -183,16 +188,14 @@ impl Client {
             return;
         }
         let flying = self.flight.iter().flat_map(|flight| &flight.edits);
-        let unknown = self.lingering.iter().filter(|it| it.is_unknown);
-        let mut created: BTreeSet<_> = flying
-            .chain(unknown.map(|it| &it.edit))
-            .filter(|edit| edit.is_create())
-            .map(|edit| edit.change.key.clone())
-            .collect();
+        let mut created = self.unknown_creates.clone();
+        let creates = flying.filter(|edit| edit.is_create());
+        created.extend(creates.map(|edit| edit.change.key.clone()));
         for edit in &mut self.outbox {
+            let is_queued_on_it = edit.base() == Some(BaseVersion::OWN_CREATE);
             if edit.is_create() {
                 created.insert(edit.change.key.clone());
-            } else if !created.contains(&edit.change.key) {
+            } else if !(is_queued_on_it && created.contains(&edit.change.key)) {
                 edit.rebase(BaseVersion::OTHER_EPOCH);
             }
         }

@@ -43,6 +43,8 @@ pub enum Slip {
     ReusedSentAgain,
     /// 1.13: it sends again what an earlier copy carried beside the push.
     RestForgotten,
+    /// 1.13: it sends the rest of a transaction when another push has consumed some of its ids.
+    RestOfTransaction,
     /// 1.15: an edit of a transaction is dropped alone.
     TransactionTorn,
     /// 1.15: what it drops has no outcome.

@@ -38,15 +38,16 @@ impl Client {
         let mut shown = shown?;
         let as_sent = edit.sent.as_ref().filter(|_| !self.slips(Slip::SentJoined));
         for (name, mine) in set {
-            let value = match as_sent.and_then(|sent| sent.get(name)) {
-                Some(sent) => sent.clone(),
+            let merge = self.merge(&edit.change.key.type_name, name);
+            let is_counter = merge == Some(MergeStrategy::Counter);
+            let value = match as_sent.filter(|_| is_counter) {
+                Some(sent) => sent.get(name).or(shown.get(name)).cloned(),
                 None => {
                     let seen = seen.as_ref().and_then(|seen| seen.get(name));
-                    let merge = self.merge(&edit.change.key.type_name, name);
-                    joined(merge, shown.get(name), seen, mine)
+                    Some(joined(merge, shown.get(name), seen, mine))
                 }
             };
-            shown.insert(name.clone(), value);
+            shown.insert(name.clone(), value.unwrap_or(Value::Null));
         }
         Some(shown)
     }
