@@ -116,6 +116,8 @@ pub enum Mutant {
     NothingHeld,
     /// 8.9: an importer that lost its lease goes on.
     StampUnfenced,
+    /// 9.1: a gateway takes the lead though a later model is there.
+    LaterIgnored,
     /// 9.5: a change of the lead scans nothing.
     LeadUnscanned,
     /// 9.6: a gateway whose model does not lead takes over others' writes without a write of the document.
@@ -124,6 +126,8 @@ pub enum Mutant {
     OtherShapes,
     /// 9.7: a write drops what its model does not name.
     OthersDropped,
+    /// 9.9: a stamp compares a document with its collection only, and not with the rules of the model.
+    MisplacedStays,
     /// 9.10, 9.11: a document that is still in another scope than its fields make is shown, and memberships that are not
     /// stamped count.
     MovingShown,

@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 85] = [
+pub const CATALOGUE: [Broken; 86] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -89,16 +89,17 @@ pub const CATALOGUE: [Broken; 85] = [
     Broken { fault: Fault::Gateway(Mutant::StampUnlocked), rule: "8.1", says: "an importer stamps what an earlier snapshot showed" },
     Broken { fault: Fault::Gateway(Mutant::PositionBeforeStamps), rule: "8.2", says: "a position is stored before the stamps of what came before it" },
     Broken { fault: Fault::Gateway(Mutant::PositionAfterScan), rule: "8.3", says: "the position is taken after the scan" },
-    Broken { fault: Fault::Gateway(Mutant::CursorBeforeStamps), rule: "8.3", says: "a scan's cursor is stored before its stamps" },
     Broken { fault: Fault::Gateway(Mutant::LostUnscanned), rule: "8.4", says: "lost history leads to no scan" },
     Broken { fault: Fault::Gateway(Mutant::ScanOneWay), rule: "8.5", says: "a scan goes from the collection to the feed only" },
     Broken { fault: Fault::Gateway(Mutant::NothingHeld), rule: "8.6", says: "whatever is missing is deleted" },
     Broken { fault: Fault::Gateway(Mutant::StampUnfenced), rule: "8.9", says: "an importer that lost its lease goes on" },
     Broken { fault: Fault::Store(StoreFault::OthersUnheard), rule: "9.4", says: "an importer hears of no gateway's commits, also not of those with another model" },
+    Broken { fault: Fault::Gateway(Mutant::LaterIgnored), rule: "9.1", says: "a gateway takes the lead though a later model is there" },
     Broken { fault: Fault::Gateway(Mutant::LeadUnscanned), rule: "9.5", says: "a change of the lead scans nothing" },
     Broken { fault: Fault::Gateway(Mutant::ImportedAlone), rule: "9.6", says: "a gateway whose model does not lead takes over what others wrote without a write of its own" },
     Broken { fault: Fault::Gateway(Mutant::OtherShapes), rule: "9.6", says: "a gateway whose model does not lead decides about types that the lead scopes otherwise" },
     Broken { fault: Fault::Gateway(Mutant::OthersDropped), rule: "9.7", says: "a write drops what its model does not name" },
+    Broken { fault: Fault::Gateway(Mutant::MisplacedStays), rule: "9.9", says: "a stamp compares a document with its collection only, and not with the rules of the model" },
     Broken { fault: Fault::Gateway(Mutant::MovingShown), rule: "9.10", says: "a document that is still in another scope than its fields make is shown" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
@@ -140,14 +141,17 @@ pub fn catch(fault: Fault, mut seeds: impl Iterator<Item = u64>) -> Option<(Stor
 /// Whether only gateways of two models show the broken rule.
 fn needs_two_models(fault: Fault) -> bool {
     use Mutant::{
-        ImportedAlone, LeadUnscanned, MovingShown, OtherShapes, OthersDropped, StartAtHead,
-        StartForgotten, TermIgnored, UnknownBelowTheFloor, UnknownTypesPassed, UnreadPassed,
+        ImportedAlone, LaterIgnored, LeadUnscanned, MisplacedStays, MovingShown, OtherShapes,
+        OthersDropped, StartAtHead, StartForgotten, TermIgnored, UnknownBelowTheFloor,
+        UnknownTypesPassed, UnreadPassed,
     };
     match fault {
         Fault::Gateway(mutant) => matches!(
             mutant,
             ImportedAlone
+                | LaterIgnored
                 | LeadUnscanned
+                | MisplacedStays
                 | MovingShown
                 | OtherShapes
                 | OthersDropped

@@ -36,7 +36,7 @@ pub enum Op {
     },
     /// The next copy of a push of the device is refused on its way, as too large.
     Block { device: u8 },
-    /// A push does not fit and goes in parts. Then its first copy arrives where it fits.
+    /// A push does not fit, and goes in parts or is refused. Then its first copy arrives where it fits.
     Split {
         device: u8,
         document: u8,

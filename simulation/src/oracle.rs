@@ -69,6 +69,8 @@ pub enum Property {
     /// A document is in the scope that the model in force gives it. One that is not yet is not shown by a gateway of that
     /// model.
     Placed,
+    /// A model takes the lead only when no later one was served for a minute.
+    Led,
     /// Each edit waits, or has one outcome, and that is true.
     Accounted,
     /// A transaction takes effect whole or not at all.

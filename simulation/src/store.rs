@@ -57,8 +57,12 @@ struct Inner {
     tails: Vec<Tail>,
     /// The generations of the gateways.
     serving: Vec<Generation>,
+    /// Also those of their earlier lives, by their models: what they began may go on.
+    served: BTreeMap<(usize, Edition), Generation>,
     /// Those of gateways that have ended, and when.
     ended: Vec<(Generation, Instant)>,
+    /// A model that took the lead beside a later one, and that one.
+    led_beside: Option<(Generation, Generation)>,
     /// The next decision is first made on an older moment, like a transaction that has to run again.
     runs_twice: bool,
     random: Random,
@@ -167,7 +171,9 @@ impl SimStore {
             collections,
             tails: (0..gateways).map(|_| Tail::default()).collect(),
             serving: vec![Generation::default(); gateways],
+            served: BTreeMap::new(),
             ended: Vec::new(),
+            led_beside: None,
             runs_twice: false,
             random: Random::new(seed),
             broken,
@@ -334,7 +340,8 @@ impl Inner {
     /// The state of a moment as a gateway reads it, or an operator with the model in force.
     fn read_by(&self, by: Option<Committer>, moment: &Moment) -> State {
         let mut state = State::clone(&moment.state);
-        state.serving = by.map_or(state.models.state.lead, |by| self.serving[by.gateway]);
+        let lead = state.models.state.lead;
+        state.serving = by.map_or(lead, |by| self.generation(by.gateway, by.edition));
         if let Some(by) = by.filter(|by| by.edition != moment.lead()) {
             state.foreign = moment.foreign(&self.model(by.edition));
         }

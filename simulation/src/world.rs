@@ -282,6 +282,7 @@ impl World {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let heard = std::mem::take(&mut *lock(&self.heard));
         heard.into_iter().try_for_each(|heard| self.judge(heard))?;
+        self.store.judge_leads()?;
         self.note_imports()
     }
 

@@ -12,6 +12,7 @@ use std::{
 use tidegate_core::{
     generation::{Generation, ModelRecord, Standing},
     model::Model,
+    mutant::{Mutant, is_active},
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -131,7 +132,8 @@ impl LeadWatch {
     async fn may_try(&self) -> Result<bool, StoreError> {
         let refused_at = *self.refused_at.lock();
         let is_due = refused_at.is_none_or(|at| at.elapsed() >= REFUSED_EVERY);
-        Ok(is_due && !self.store.models().has_later(ABSENT).await?)
+        let ignores_later = is_active(Mutant::LaterIgnored);
+        Ok(is_due && (ignores_later || !self.store.models().has_later(ABSENT).await?))
     }
 
     /// Tries to take the lead. Another gateway may have changed it in the meantime. Returns whether nothing stored stands

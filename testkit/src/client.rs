@@ -18,7 +18,7 @@ use tidegate_core::{
     checkpoint::{Checkpoint, RequestedTypes},
     entry::FeedItem,
     generation::TypeNumber,
-    id::{ClientId, DocumentKey, Epoch, Scope, Seq, Version},
+    id::{ClientId, DocumentKey, Epoch, Scope, Seq, TypeName, Version},
     model::{Model, Policy},
     outcome::Status,
     push::Push,
@@ -144,6 +144,8 @@ pub struct Arrival {
     pub types: RequestedTypes,
     /// When it was requested, if it was pulled. Pages of a subscription may come from a ring (1.7).
     pub requested: Option<u32>,
+    /// The types that its request began again.
+    pub refreshed: BTreeSet<TypeName>,
 }
 
 /// All that a client keeps.
@@ -156,6 +158,8 @@ pub struct Client {
     /// The types that it asks for, and those of the last page.
     pub types: RequestedTypes,
     pub page_types: RequestedTypes,
+    /// 1.17: the types that its pulls begin again, until a page has answered that.
+    pub refresh: BTreeSet<TypeName>,
     pub held: BTreeMap<DocumentKey, Held>,
     pub place: Option<Place>,
     /// For the test: the head of each scope when the client began it, by type. A position's `start` rises with its seq.
@@ -188,6 +192,7 @@ impl Client {
             folds: false,
             page_types: types.clone(),
             types,
+            refresh: BTreeSet::new(),
             held: BTreeMap::new(),
             place: None,
             begun: BTreeMap::new(),

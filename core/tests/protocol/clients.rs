@@ -91,6 +91,7 @@ impl Phone {
                 from,
                 types: RequestedTypes::All,
                 requested: Some(self.tick),
+                refreshed: Default::default(),
             });
             if !has_more {
                 return;

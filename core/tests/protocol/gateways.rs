@@ -229,6 +229,7 @@ impl History {
             from,
             types: RequestedTypes::All,
             requested: Some(self.tick),
+            refreshed: Default::default(),
         });
         Ok(more)
     }

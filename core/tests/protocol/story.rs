@@ -285,6 +285,7 @@ impl Story {
                 from,
                 types: RequestedTypes::All,
                 requested: Some(self.tick),
+                refreshed: Default::default(),
             });
         }
     }

@@ -102,8 +102,8 @@ const KINDS: [Kind; 48] = [
         ticks: draw.below(30),
     }),
     kind(1, false, |_| Op::Rotate),
-    kind(1, false, |_| Op::Backup),
-    kind(1, false, |_| Op::Restore),
+    kind(2, false, |_| Op::Backup),
+    kind(2, false, |_| Op::Restore),
     kind(1, false, |draw| Op::Crash {
         gateway: draw.byte(),
     }),
@@ -147,7 +147,7 @@ const KINDS: [Kind; 48] = [
         what: draw.byte(),
         value: draw.byte(),
     }),
-    kind(2, false, |draw| {
+    kind(3, false, |draw| {
         let loses = draw.happens(160);
         // With its history an importer loses its term, and scans.
         let calls = if loses { 24 } else { 3 };

@@ -105,7 +105,7 @@ impl Store for Access {
         Ok(Box::new(View {
             access: self.clone(),
             standing: {
-                let own = inner.serving[self.gateway];
+                let own = inner.generation(self.gateway, self.edition);
                 inner.now().models.state.standing(own)
             },
             state: inner.now(),

@@ -30,7 +30,7 @@ impl Collections for Access {
     async fn lease(&self, held: Option<Fence>) -> Result<Option<Fence>, StoreError> {
         self.pass().await?;
         let mut inner = self.store.lock();
-        let leads = inner.serving[self.gateway] == inner.now().models.state.lead;
+        let leads = inner.generation(self.gateway, self.edition) == inner.now().models.state.lead;
         let lease = leads.then(|| inner.collections.take_lease(held, self.gateway));
         Ok(lease.flatten())
     }

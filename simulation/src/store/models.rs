@@ -12,7 +12,10 @@ use tidegate_testkit::store::State;
 use tokio::time::Instant;
 
 use super::{Access, Inner, SimStore};
-use crate::people::{self, Edition};
+use crate::{
+    oracle::{Judged, Property, expect},
+    people::{self, Edition},
+};
 
 #[async_trait]
 impl Models for Access {
@@ -31,6 +34,9 @@ impl Models for Access {
             let mut inner = self.store.lock();
             let leads = inner.change(|state| state.take_lead(change));
             if leads {
+                let own = inner.generation(self.gateway, self.edition);
+                let later = inner.served_within(KEEPS_LEAD).find(|other| *other > own);
+                inner.led_beside = later.map(|later| (own, later)).or(inner.led_beside);
                 inner.collections.depose();
                 inner.collections.progress.mark_scans(&change.scans);
             }
@@ -50,18 +56,17 @@ impl Models for Access {
     }
 
     async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
-        self.store.lock().serving[self.gateway] = generation;
+        self.store
+            .lock()
+            .serve(self.gateway, self.edition, generation);
         Ok(())
     }
 
     async fn has_later(&self, within: Duration) -> Result<bool, StoreError> {
         self.pass().await?;
         let inner = self.store.lock();
-        let own = inner.serving[self.gateway];
-        let ended = inner.ended.iter();
-        let ended = ended.filter(|(_, at)| at.elapsed() < within);
-        let mut others = inner.serving.iter().chain(ended.map(|(other, _)| other));
-        Ok(others.any(|other| *other > own))
+        let own = inner.generation(self.gateway, self.edition);
+        Ok(inner.served_within(within).any(|other| other > own))
     }
 }
 
@@ -81,7 +86,29 @@ impl Inner {
         self.add_moment(state, self.documents());
         done
     }
+
+    fn serve(&mut self, gateway: usize, edition: Edition, generation: Generation) {
+        self.serving[gateway] = generation;
+        self.served.insert((gateway, edition), generation);
+    }
+
+    /// The generation of a gateway while it has this model.
+    pub(super) fn generation(&self, gateway: usize, edition: Edition) -> Generation {
+        let served = self.served.get(&(gateway, edition));
+        served.copied().unwrap_or_default()
+    }
+
+    /// The models of gateways that serve, or have ended since.
+    fn served_within(&self, within: Duration) -> impl Iterator<Item = Generation> {
+        let ended = self.ended.iter();
+        let ended = ended.filter(move |(_, at)| at.elapsed() < within);
+        let ended = ended.map(|(other, _)| *other);
+        self.serving.iter().copied().chain(ended)
+    }
 }
+
+/// A later model keeps the lead for so long after its last gateway (rules.md 9.1).
+const KEEPS_LEAD: Duration = Duration::from_secs(60);
 
 /// The model that leads in a state.
 pub(super) fn lead(state: &State) -> Edition {
@@ -102,12 +129,21 @@ impl SimStore {
         self.lock().last().lead()
     }
 
+    /// No model took the lead while a later one was served, or in the minute after (rules.md 9.1).
+    pub(crate) fn judge_leads(&self) -> Judged {
+        let led_beside = self.lock().led_beside;
+        expect(led_beside.is_none(), Property::Led, || {
+            format!("a model led beside a later one: {led_beside:?}")
+        })
+    }
+
     /// A gateway starts with a model. Returns its number.
     pub(crate) fn serve(&self, gateway: usize, edition: Edition) -> Generation {
         let mut inner = self.lock();
         let text = people::sdl(edition, inner.rule);
         let generation = inner.change(|state| state.register(&text, ""));
-        let before = std::mem::replace(&mut inner.serving[gateway], generation);
+        let before = inner.serving[gateway];
+        inner.serve(gateway, edition, generation);
         inner.ended.push((before, Instant::now()));
         generation
     }

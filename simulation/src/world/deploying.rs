@@ -86,7 +86,7 @@ impl World {
         if updated.app == Edition::A {
             updated.app = Edition::B;
             updated.ask_for(updated.client.types.clone());
-            updated.wants = people::changed_types();
+            updated.client.refresh = people::changed_types();
         }
     }
 

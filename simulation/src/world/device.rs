@@ -25,8 +25,6 @@ pub(super) struct Device {
     pub(super) number: usize,
     /// The model that its app was built for.
     pub(super) app: Edition,
-    /// The types that its next pull begins again: its app selects more of them than before.
-    pub(super) wants: BTreeSet<TypeName>,
     pub(super) client: Client,
     /// Every push it ever sent. The network may deliver any of them again.
     pub(super) parcels: Vec<Parcel>,
@@ -77,8 +75,6 @@ pub(super) struct Pulled {
     pub(super) pull: u32,
     pub(super) request: Request,
     pub(super) arrival: Arrival,
-    /// The types that the pull began again.
-    pub(super) refreshed: BTreeSet<TypeName>,
     /// The store's moment when it was answered.
     pub(super) answered: usize,
 }
@@ -108,8 +104,6 @@ pub(super) enum Heard {
         request: Request,
         arrival: Box<Arrival>,
         pull: u32,
-        /// The types that the pull began again.
-        refreshed: BTreeSet<TypeName>,
     },
     Last {
         request: Request,
@@ -133,7 +127,6 @@ impl Device {
         Self {
             number,
             app: Edition::A,
-            wants: BTreeSet::new(),
             client,
             parcels: Vec::new(),
             answers: Vec::new(),
@@ -185,14 +178,14 @@ impl Device {
         self.client.types = types;
     }
 
-    pub(super) fn asks(&self, limit: u8) -> PullRequest {
+    pub(super) fn asks(&self, limit: u8, refresh: &BTreeSet<TypeName>) -> PullRequest {
         PullRequest {
             checkpoint: self.client.place.as_ref().map(|place| {
                 Token::parse(&place.token).expect("clients hold what pages gave them")
             }),
             types: self.client.types.clone(),
             refresh: Refresh {
-                types: self.wants.clone(),
+                types: refresh.clone(),
                 selection: self.app as u64,
             },
             limit: 1 + usize::from(limit) % 4,

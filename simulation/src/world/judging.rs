@@ -32,7 +32,6 @@ impl World {
                 request,
                 arrival,
                 pull,
-                refreshed,
             } => {
                 let asked = request.asked;
                 self.judge_page(&request, &arrival, asked)?;
@@ -44,7 +43,6 @@ impl World {
                         pull,
                         request,
                         arrival: *arrival,
-                        refreshed,
                         answered,
                     });
                 }

@@ -46,8 +46,8 @@ impl World {
         self.hear(device, 0, false)
     }
 
-    /// The device pushes edits of three documents, which are refused on their way. It asks, and sends a part. Meanwhile
-    /// all of them arrive.
+    /// The device pushes three edits, or one before a transaction, which are refused on their way. It asks, and goes on
+    /// with a part of them, or with the transaction. Meanwhile all that was refused arrives.
     pub(super) async fn split(
         &mut self,
         device: usize,
@@ -59,24 +59,37 @@ impl World {
         if self.devices[device].client.flight.is_some() {
             return Ok(());
         }
-        for nth in 0..3 {
-            let (document, what) = (document.wrapping_add(nth), what.wrapping_add(nth));
-            self.edit(device, document, what, value);
-        }
+        let next = |nth: u8| (document.wrapping_add(nth), what.wrapping_add(nth));
+        self.edit(device, document, what, value);
+        let count = if value.is_multiple_of(2) {
+            for (document, what) in [next(1), next(2)] {
+                self.edit(device, document, what, value);
+            }
+            3
+        } else {
+            let (document, what) = next(1);
+            self.transact(device, document, what, value);
+            1
+        };
         self.devices[device].answers.clear();
         self.devices[device].is_blocked = true;
-        self.send_next(device, 3, TAKES_THREE, false)?;
+        self.send_next(device, count, TAKES_THREE, false)?;
         let Some(first) = self.devices[device].parcel() else {
             return Ok(());
         };
         self.hear(device, 0, false)?;
-        self.retry(device, TAKES_THREE)?;
-        self.settle().await?;
-        self.hear(device, 0, false)?;
+        self.ask_again(device, TAKES_THREE).await?;
+        self.send_next(device, 3, TAKES_THREE, true)?;
         self.deliver(device, first, TAKES_THREE);
         self.settle().await?;
         self.devices[device].answers.clear();
-        self.retry(device, TAKES_THREE)?;
+        self.ask_again(device, TAKES_THREE).await?;
+        self.ask_again(device, TAKES_THREE).await
+    }
+
+    /// The device asks for its last id, or sends its push once more, and gets the answer.
+    async fn ask_again(&mut self, device: usize, gateway: usize) -> Judged {
+        self.retry(device, gateway)?;
         self.settle().await?;
         self.hear(device, 0, false)
     }

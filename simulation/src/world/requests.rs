@@ -133,10 +133,11 @@ impl World {
         let (caller, request) = self.request(device, user, gateway);
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
         let tick = self.tick;
-        let puller = &self.devices[device];
-        let (pull, app, refreshed) = (puller.pull, puller.app, puller.wants.clone());
+        let puller = &mut self.devices[device];
+        let refreshed = puller.client.refreshes();
+        let (pull, app) = (puller.pull, puller.app);
         let from = puller.client.place.clone();
-        let (asked, types) = (puller.asks(limit), puller.client.types.clone());
+        let (asked, types) = (puller.asks(limit, &refreshed), puller.client.types.clone());
         tokio::spawn(async move {
             if let Ok(page) = service.pull(&caller, asked).await {
                 let requested = Some(tick);
@@ -145,12 +146,12 @@ impl World {
                     from,
                     types,
                     requested,
+                    refreshed,
                 };
                 lock(&heard).push(Heard::Page {
                     request,
                     arrival: Box::new(arrival),
                     pull,
-                    refreshed,
                 });
             }
         });
@@ -166,7 +167,6 @@ impl World {
         let Pulled {
             request,
             arrival,
-            refreshed,
             answered,
             ..
         } = if again {
@@ -176,11 +176,7 @@ impl World {
         };
         let requested = arrival.requested.filter(|_| !arrival.page.has_more);
         let taken = self.apply(device, arrival)?;
-        let puller = &mut self.devices[device];
-        if taken {
-            puller.wants.retain(|name| !refreshed.contains(name));
-        }
-        let reader = puller.reader(request.edition);
+        let reader = self.devices[device].reader(request.edition);
         match requested.filter(|_| taken) {
             Some(requested) => self.store.look(|moments| {
                 let between = request.asked..=answered;

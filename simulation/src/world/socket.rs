@@ -1,6 +1,9 @@
 //! A device's subscription: pages arrive by themselves, one at a time.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::StreamExt;
 use tidegate::sync::{Page, Start};
@@ -91,6 +94,7 @@ impl Device {
             page,
             types: self.client.types.clone(),
             requested: None,
+            refreshed: BTreeSet::new(),
         };
         socket.pages.push_back(arrival.clone());
         Some((arrival, std::mem::replace(&mut socket.reported, now)))
@@ -109,7 +113,7 @@ impl World {
         self.devices[device].hang_up();
         let gateway = gateway % GATEWAYS;
         // Only a pull says which types it begins again.
-        if !self.is_understood(device, gateway) || !self.devices[device].wants.is_empty() {
+        if !self.is_understood(device, gateway) || !self.devices[device].client.refresh.is_empty() {
             return;
         }
         let user = self.devices[device].user();
@@ -118,7 +122,7 @@ impl World {
         let subscriber = &mut self.devices[device];
         subscriber.sockets += 1;
         let number = subscriber.sockets;
-        let asked = subscriber.asks(limit);
+        let asked = subscriber.asks(limit, &BTreeSet::new());
         let room = Arc::new(Semaphore::new(1));
         let permits = Arc::clone(&room);
         let (gateway, claimed) = (request.gateway, request.sight.claimed.clone());

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::oracle::{Judged, Property, expect};
 
-/// The counts that a device has held of each document since the oldest of its edits in view was sent.
+/// The counts under a device's edits of each document since the oldest of its edits in view was sent: those that it held,
+/// and those of its own creates.
 pub(super) type Counts = BTreeMap<DocumentKey, Vec<Counted>>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,23 +37,28 @@ impl World {
     }
 
     fn judge_view(&mut self, device: usize, key: &DocumentKey) -> Judged {
-        let viewer = &mut self.devices[device];
-        let client = &viewer.client;
-        // A document that comes back is still shown with what was sent before.
-        let Some(held) = client.held.get(key) else {
-            return Ok(());
-        };
+        let client = &self.devices[device].client;
         let edits = client.lingering().chain(client.unanswered());
         let edits: Vec<Edit> = edits
             .filter(|edit| edit.change.key == *key)
             .cloned()
             .collect();
+        let created = edits.iter().rev().find_map(|edit| {
+            let version = self.version_of(device, edit.number, key);
+            Some((version.unwrap_or_default(), created(edit)?))
+        });
+        let held = client.held.get(key);
+        // A document that comes back is still shown with what was sent before.
+        let Some((version, body)) = created.or(held.map(|held| (held.version, &held.body))) else {
+            return Ok(());
+        };
         let now = Counted {
             epoch: client.page_epoch.clone(),
-            version: held.version,
-            count: count(&held.body),
+            version,
+            count: count(body),
         };
         let view = client.view(key);
+        let viewer = &mut self.devices[device];
         let counts = viewer.counts.entry(key.clone()).or_default();
         if !edits.iter().any(Edit::is_sent) {
             counts.clear();
@@ -125,6 +131,14 @@ impl World {
         expect(shown.iter().all(is_it), Property::Convergence, || {
             format!("device {device} shows {shown:#?}")
         })
+    }
+}
+
+/// The document of a create.
+fn created(edit: &Edit) -> Option<&Document> {
+    match &edit.change.action {
+        Action::Create { document, .. } => Some(document),
+        Action::Update { .. } | Action::Delete { .. } => None,
     }
 }
 

@@ -100,7 +100,7 @@ impl Client {
 
     /// 1.10. Returns the edit that has become both.
     fn fold(&mut self, later: &Edit, view: Option<&Document>) -> Option<u32> {
-        let regardless = self.slips(Slip::FoldedAfterPage);
+        let regardless = self.slips(Slip::FoldedUnshown);
         let may = self.folds;
         let last = self.outbox.last_mut().filter(|last| {
             may && last.change.key == later.change.key

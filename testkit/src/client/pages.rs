@@ -1,16 +1,26 @@
-//! Taking in pages: rules 1.1 to 1.4, and the part of 1.6 and 1.7 that pages play.
+//! Taking in pages: rules 1.1 to 1.4, and the part of 1.6, 1.7 and 1.17 that pages play.
+
+use std::collections::BTreeSet;
 
 use tidegate_core::{
     change::BaseVersion,
     checkpoint::RequestedTypes,
     entry::Record,
-    id::{DocumentKey, Epoch, Scope, Version},
+    id::{DocumentKey, Epoch, Scope, TypeName, Version},
     value::Document,
 };
 
 use super::{Arrival, Client, Held, Page, Slip};
 
 impl Client {
+    /// The types that a pull begins again (1.17).
+    pub fn refreshes(&mut self) -> BTreeSet<TypeName> {
+        match self.slips(Slip::RefreshForgotten) {
+            true => std::mem::take(&mut self.refresh),
+            false => self.refresh.clone(),
+        }
+    }
+
     /// Takes in a page, in one local transaction. A page that does not continue from the client's position is dropped:
     /// another reader was faster, and what lies between is in neither. Returns whether it was taken.
     pub fn apply(&mut self, arrival: Arrival) -> bool {
@@ -19,6 +29,8 @@ impl Client {
         }
         let page = &arrival.page;
         self.turn_to(arrival.types);
+        self.refresh
+            .retain(|name| !arrival.refreshed.contains(name));
         if page.reset {
             self.begin_reset(page);
         }

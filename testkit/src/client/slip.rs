@@ -35,8 +35,8 @@ pub enum Slip {
     SentJoined,
     /// 1.9: `base` has the values of the kept document.
     BaseOfHeld,
-    /// 1.10: an update is folded into an earlier one though a page came between.
-    FoldedAfterPage,
+    /// 1.10: an update is folded into an earlier one that the view shows otherwise by now.
+    FoldedUnshown,
     /// 1.12: it splits or refuses a push without asking whether an earlier copy was applied.
     SplitUnasked,
     /// 1.13: it sends again what consumed its ids.
@@ -49,4 +49,6 @@ pub enum Slip {
     TransactionTorn,
     /// 1.15: what it drops has no outcome.
     DroppedUnsaid,
+    /// 1.17: it asks only once to begin types again, though the page may get lost.
+    RefreshForgotten,
 }

@@ -43,7 +43,9 @@ impl<'l> TransactionOverlay<'l> {
     /// rules. Nobody else wrote these documents.
     pub(super) fn meet_model(&mut self, model: &Model, now: Timestamp) {
         for key in self.loaded.entries.keys() {
-            if self.loaded.foreign.contains_key(key) || self.withheld.contains_key(key) {
+            let is_elsewhere = self.loaded.foreign.contains_key(key);
+            let is_withheld = self.withheld.contains_key(key);
+            if is_elsewhere || is_withheld || is_active(Mutant::MisplacedStays) {
                 continue;
             }
             let entry = self.stored(key).cloned();
