@@ -45,6 +45,15 @@ export interface Outcome {
   readonly base: Body;
 }
 
+/** A change that waits for a person. */
+export interface OpenConflict {
+  readonly id: string;
+  readonly type: string;
+  readonly documentId: string;
+  /** The fields as the change wants them; null if it is a delete. */
+  readonly mine: Body | null;
+}
+
 /** What a device shows. */
 export interface State {
   /** By `type/id`. */
@@ -78,6 +87,11 @@ export interface Device {
   retry?(n: number): Promise<boolean>;
   discard?(n: number): Promise<void>;
   refresh?(): Promise<void>;
+  reset?(): Promise<void>;
+  /** The conflicts of the inbox that the device shows; none offline. */
+  conflicts?(): Promise<readonly OpenConflict[]>;
+  /** Resolves one of them, if the gateway can be reached and nobody else has. */
+  resolve?(id: string, take: "mine" | "theirs"): Promise<void>;
   /** What only this kind of device knows. */
   special?(act: string, n: number): Promise<void>;
   stop(): Promise<void>;

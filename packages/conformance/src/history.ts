@@ -10,9 +10,10 @@ import type { Fault, Traffic } from "./proxy.js";
 export type Act =
   | { readonly act: EditAct; readonly id: number }
   | { readonly act: "transaction"; readonly id: number; readonly other: number }
-  | { readonly act: "offline" | "online" | "cut" | "kill" | "refresh" | "withdraw" | "grant" }
+  | { readonly act: "offline" | "online" | "cut" | "kill" | "refresh" | "reset" | "withdraw" | "grant" }
   | { readonly act: "token"; readonly token: "expired" | "refused" | "other" | "good" }
   | { readonly act: "retry" | "discard"; readonly nth: number }
+  | { readonly act: "resolve"; readonly nth: number; readonly take: "mine" | "theirs" }
   | { readonly act: "wait"; readonly ms: number }
   /** What only some devices know: `n` is theirs. */
   | { readonly act: "special"; readonly what: string; readonly n: number };
@@ -82,7 +83,7 @@ const transaction: fc.Arbitrary<Act> = plainRecord({ act: fc.constant("transacti
 
 /** An act without more to say. */
 export function plain(
-  act: "offline" | "online" | "cut" | "kill" | "refresh" | "withdraw" | "grant",
+  act: "offline" | "online" | "cut" | "kill" | "refresh" | "reset" | "withdraw" | "grant",
 ): fc.Arbitrary<Act> {
   return fc.constant({ act });
 }
@@ -111,6 +112,18 @@ export const NETWORK: readonly Weighted[] = [
   { weight: 4, arbitrary: plain("online") },
   { weight: 1, arbitrary: plain("cut") },
   { weight: 12, arbitrary: plainRecord({ act: fc.constant("wait" as const), ms: fc.nat(20) }) },
+];
+
+/** Acts on the inbox. */
+export const INBOX: readonly Weighted[] = [
+  {
+    weight: 2,
+    arbitrary: plainRecord({
+      act: fc.constant("resolve" as const),
+      nth: fc.nat(3),
+      take: fc.constantFrom("mine" as const, "theirs" as const),
+    }),
+  },
 ];
 
 /** Acts on outcomes. */

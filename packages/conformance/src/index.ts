@@ -2,12 +2,13 @@
  * What holds clients against a real gateway: a proxy that fails, random histories, and the judge of what comes of them.
  */
 
-export { Killed, type Body, type Device, type Edit, type Edits, type FieldEdit } from "./device.js";
+export { Killed, type Body, type Device, type Edit, type OpenConflict, type Edits, type FieldEdit } from "./device.js";
 export type { Outcome, State, Value } from "./device.js";
 export { Gateway, type GatewayOptions } from "./gateway.js";
 export {
   COMMON,
   histories,
+  INBOX,
   NETWORK,
   OUTCOMES,
   plain,

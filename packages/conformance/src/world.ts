@@ -169,6 +169,10 @@ export class World {
         return this.#mayDie(at, async () => device.special?.(act.what, act.n));
       case "refresh":
         return this.#mayDie(at, async () => device.refresh?.());
+      case "reset":
+        return this.#mayDie(at, async () => device.reset?.());
+      case "resolve":
+        return this.#mayDie(at, () => this.#resolve(at, act.nth, act.take));
       case "retry":
       case "discard":
         return this.#settle(at, act.act, act.nth);
@@ -230,6 +234,18 @@ export class World {
     // What belongs together is made again together.
     const still = new Set((await this.#state(at)).outcomes.map(({ n }) => n));
     for (const it of outcomes) if (!still.has(it.n)) this.#ledger.retried(at, it);
+  }
+
+  /** A change that waited may take effect now. */
+  async #resolve(at: number, nth: number, take: "mine" | "theirs"): Promise<void> {
+    const device = this.#device(at);
+    const conflicts = (await device.conflicts?.()) ?? [];
+    const conflict = conflicts[nth % Math.max(conflicts.length, 1)];
+    if (!conflict) return;
+    const { type, documentId: id, mine } = conflict;
+    const fields = Object.fromEntries(Object.entries(mine ?? {}).map(([field, value]) => [field, { set: value }]));
+    this.#ledger.note(at, { edits: [{ op: "update", type, id, fields }], transaction: false }, "may");
+    await device.resolve?.(conflict.id, take);
   }
 
   async #make(at: number, act: EditAct, slot: number): Promise<void> {

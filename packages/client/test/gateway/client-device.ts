@@ -2,7 +2,7 @@
  * An application with a client in it, as histories drive it: the real one, over a network and a storage that die with it.
  */
 
-import type { Device, Edit, Edits, FieldEdit, Outcome, Place, State } from "@tidegate/conformance";
+import type { Device, Edit, Edits, FieldEdit, OpenConflict, Outcome, Place, State } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
 import type { Changes } from "../../src/core/edits.js";
 import {
@@ -24,6 +24,7 @@ import { Life, MortalStorage } from "./mortal.js";
 const PAUSES = { minMs: 2, maxMs: 40 };
 const SETTLE_MS = 5_000;
 const LOOK_MS = 5;
+const INBOX_MS = 60;
 
 /** The collections as an application that knows no model statically would see them. */
 interface AnyCollection {
@@ -110,6 +111,11 @@ export class ClientDevice implements Device {
   }
 
   async state(): Promise<State> {
+    // The client has opened its storage when it shows something.
+    await this.#outcomes();
+    // Read before what is shown: an answer that comes meanwhile may bring an outcome.
+    const { meta, flight } = await this.#life.orDie(this.#storage.read({}));
+    const unsent = meta.queued + (flight?.edits.length ?? 0);
     const documents: Record<string, Body> = {};
     for (const [type, { collection }] of Object.entries(model.types)) {
       const live = collectionOf(this.#client, type, collection).live();
@@ -118,7 +124,7 @@ export class ClientDevice implements Device {
     const outcomes = (await this.#outcomes()).map(({ n, status, op, type, id, mine, base }): Outcome => {
       return { n, status, op, type, id, set: mine, base: base };
     });
-    const { unsent = 0, phase, error } = this.#client.status.value ?? {};
+    const { phase, error } = this.#client.status.value ?? {};
     return { documents, outcomes, unsent, ...(phase === "halted" && { halted: error?.code ?? "" }) };
   }
 
@@ -179,6 +185,31 @@ export class ClientDevice implements Device {
     return this.#life.orDie(this.#client.refresh());
   }
 
+  reset(): Promise<void> {
+    return this.#life.orDie(this.#client.reset());
+  }
+
+  async conflicts(): Promise<readonly OpenConflict[]> {
+    const { conflicts } = this.#client;
+    // The gateway tells of them, if there are any and it can be reached.
+    const end = conflicts.subscribe(() => undefined);
+    try {
+      await this.#life.orDie(new Promise((resolve) => setTimeout(resolve, INBOX_MS)));
+      return (conflicts.value ?? []).map(({ id, type, documentId, mine }) => ({
+        id,
+        type,
+        documentId,
+        mine: bodyOf(mine),
+      }));
+    } finally {
+      end();
+    }
+  }
+
+  async resolve(id: string, take: "mine" | "theirs"): Promise<void> {
+    await this.#allowed(() => this.#client.resolve(id, { take }));
+  }
+
   /** `crash`: it dies in the middle of a step to come. */
   special(_: "crash", n: number): Promise<void> {
     this.#life.doom(n >> 1, n % 2 === 1);
@@ -223,6 +254,10 @@ export function changesOf(fields: Readonly<Record<string, FieldEdit>>): Changes 
     return "add" in field ? add(...field.add) : remove(...field.remove);
   };
   return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, change(field)]));
+}
+
+function bodyOf(partial: object | null): Body | null {
+  return partial as Body | null;
 }
 
 /** The present value of a live one. */

@@ -4,7 +4,17 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { COMMON, NETWORK, OUTCOMES, plain, Proxy, special, type Device, type Place } from "@tidegate/conformance";
+import {
+  COMMON,
+  INBOX,
+  NETWORK,
+  OUTCOMES,
+  plain,
+  Proxy,
+  special,
+  type Device,
+  type Place,
+} from "@tidegate/conformance";
 import "../alias.js";
 import type { Client, ClientOptions } from "../../src/index.js";
 import type { Model } from "../models/example.js";
@@ -32,7 +42,9 @@ const CLIENTS = {
     ...COMMON,
     ...OUTCOMES,
     ...NETWORK,
+    ...INBOX,
     { weight: 1, arbitrary: plain("refresh") },
+    { weight: 1, arbitrary: plain("reset") },
     { weight: 2, arbitrary: special("crash", 9) },
   ],
   faults: true,
