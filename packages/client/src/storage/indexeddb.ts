@@ -18,6 +18,7 @@ const page = (globalThis as { document?: Document }).document;
 const VERSION = 1;
 
 const OUTDATED: Closed = { code: "OUTDATED", message: "another tab has a newer version of the app: reload this one" };
+const EVICTED: Closed = { code: "EVICTED", message: "the browser has removed the database" };
 const REMOVED: Closed = { code: "REMOVED", message: "another tab has signed out" };
 
 const STORES = ["meta", "docs", "queue", "lingering", "outcomes"] as const;
@@ -61,6 +62,9 @@ class IndexedDBStorage implements Storage {
     database.onversionchange = ({ newVersion }) => {
       void this.close();
       closed(newVersion === null ? REMOVED : OUTDATED);
+    };
+    database.onclose = () => {
+      closed(EVICTED);
     };
     page?.addEventListener("freeze", this.#freeze);
     await this.#transact("readwrite", { strict: true }, async (stores) => {

@@ -12,7 +12,7 @@ export interface StepOptions {
 
 /** Why a storage was closed from outside. */
 export interface Closed {
-  readonly code: "OUTDATED" | "REMOVED";
+  readonly code: "OUTDATED" | "REMOVED" | "EVICTED";
   readonly message: string;
 }
 

@@ -70,45 +70,25 @@ export class Network implements Transport {
 
   async follow(position: Position, take: (page: Page) => Promise<void>, signal: AbortSignal): Promise<void> {
     if (this.stream === "polling") return this.#poll(position, take, signal);
-    const failed = new AbortController();
-    let taken = Promise.resolve();
-    const next = (data: Data): void => {
-      const page = pageOf(data.changes, this.options.aliases);
-      taken = taken.then(() => (either.aborted ? undefined : take(page)));
-      taken.catch(() => {
-        failed.abort();
-      });
-    };
-    const either = AbortSignal.any([signal, failed.signal]);
-    await this.#stream("changes", variablesOf(position), next, either).finally(() => taken);
+    const { aliases } = this.options;
+    await this.#each("changes", variablesOf(position), (data) => take(pageOf(data.changes, aliases)), signal);
   }
 
   /** Follows the inbox: all of it, at once and after each change. */
   async followConflicts(take: (conflicts: readonly InboxConflict[]) => void, signal: AbortSignal): Promise<void> {
-    const failed = new AbortController();
-    const either = AbortSignal.any([signal, failed.signal]);
-    const rest = async (data: Data): Promise<void> => {
-      const all: InboxConflict[] = [];
+    const all = async (data: Data): Promise<void> => {
+      const found: InboxConflict[] = [];
       for (let page: unknown = data.conflicts; ;) {
         const { conflicts, after } = conflictsOf(page, this.options.aliases);
-        all.push(...conflicts);
+        found.push(...conflicts);
         if (after === null) break;
-        page = (await this.#post("conflicts", { after }, either)).conflicts;
+        page = (await this.#post("conflicts", { after }, signal)).conflicts;
       }
-      if (!either.aborted) take(all);
+      if (!signal.aborted) take(found);
     };
-    if (this.stream === "polling") {
-      await rest(await this.#post("conflicts", {}, signal));
-      return pause(this.options.pollMs, signal);
-    }
-    let taken = Promise.resolve();
-    const next = (data: Data): void => {
-      taken = taken.then(() => rest(data));
-      taken.catch(() => {
-        failed.abort();
-      });
-    };
-    await this.#stream("followConflicts", {}, next, either).finally(() => taken);
+    if (this.stream !== "polling") return this.#each("followConflicts", {}, all, signal);
+    await all(await this.#post("conflicts", {}, signal));
+    await pause(this.options.pollMs, signal);
   }
 
   async resolveConflict(input: object, signal: AbortSignal): Promise<Pick<Result, "status" | "error">> {
@@ -123,15 +103,26 @@ export class Network implements Transport {
     return this.#token.use((token) => post(this.#request(token, operation, variables), signal), signal);
   }
 
-  #stream(
+  /** Takes the answers of a stream, one after the other. It ends with the first that fails. */
+  async #each(
     operation: keyof Operations,
     variables: object,
-    next: (data: Data) => void,
+    take: (data: Data) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    return this.#token.use((token) => {
-      return this.#streams.open(this.#request(token, operation, variables), next, signal);
-    }, signal);
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    let taken = Promise.resolve();
+    const next = (data: Data): void => {
+      taken = taken.then(() => (either.aborted ? undefined : take(data)));
+      taken.catch(() => {
+        failed.abort();
+      });
+    };
+    const open = (token: string): Promise<void> => {
+      return this.#streams.open(this.#request(token, operation, variables), next, either);
+    };
+    await this.#token.use(open, signal).finally(() => taken);
   }
 
   async #poll(position: Position, take: (page: Page) => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -145,6 +145,22 @@ test("a database that the browser has removed is noticed, with the number of edi
   assert.equal(kept.size, 0);
 });
 
+test("a database that the browser removes while it is open halts the client", async (t) => {
+  let database: IDBDatabase | undefined;
+  const open = indexedDB.open.bind(indexedDB);
+  t.mock.method(indexedDB, "open", (name: string, version: number) => {
+    const request = open(name, version);
+    request.addEventListener("success", () => (database = request.result));
+    return request;
+  });
+  const client = device({ storage: indexedDBStorage("open") });
+  await until(client.status, isQuiet);
+  database?.onclose?.(new Event("close"));
+  const { error } = await until(client.status, ({ phase }) => phase === "halted");
+  assert.equal(error?.code, "EVICTED");
+  await client.close();
+});
+
 test("the browser is asked to keep the database, once and with the first edit", async () => {
   let asked = 0;
   const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
