@@ -141,7 +141,7 @@ export function beginClient(draft: Draft, client: string): void {
   for (const it of draft.queue()) {
     const key = keyText(it.type, it.id);
     if (it.op === "create") created.add(key);
-    else if (!created.has(key)) draft.putEdit({ ...it, bv: -1 });
+    else if (!(it.bv === 0 && created.has(key))) draft.putEdit({ ...it, bv: -1 });
   }
 }
 

@@ -307,6 +307,21 @@ test("1.14 a 0 stays behind an unknown create under every later client id", asyn
   ]);
 });
 
+test("1.14 a known version of a document whose create is unknown is none in another epoch", async () => {
+  const device = await deviceWith();
+  await device.create("a");
+  await device.send();
+  await device.refused("MUTATION_ID_REUSED");
+  await device.asked(1);
+  await device.pull({ changes: [upsert("a", 7)] });
+  await device.update("a", { title: "1" });
+  await device.pull({ reset: true, epoch: "e2", changes: [upsert("a", 2)] });
+  assert.deepEqual(
+    (await device.queue()).map((it) => it.bv),
+    [-1],
+  );
+});
+
 test("1.13 a transaction goes back whole when another push has some of its ids", async () => {
   const device = await deviceWith();
   await device.create("a");
