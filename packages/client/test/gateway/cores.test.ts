@@ -18,7 +18,7 @@ after(() => mongod.stop());
 
 const CORES = {
   devices: DEVICES,
-  steps: 120,
+  steps: 90,
   acts: [
     ...COMMON,
     ...OUTCOMES,

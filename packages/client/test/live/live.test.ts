@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Gateway, runSuite, type History } from "@tidegate/conformance";
 import { BINARY } from "../gateway/gateway.js";
 
-const HISTORIES = Number(process.env.TIDEGATE_LIVE_HISTORIES ?? 8);
+const HISTORIES = Number(process.env.TIDEGATE_LIVE_HISTORIES ?? 5);
 const SEED = Number(process.env.TIDEGATE_LIVE_SEED ?? Date.now() % 1_000_000_007);
 const DRIVER = [process.execPath, fileURLToPath(new URL("driver.js", import.meta.url))];
 
