@@ -11,7 +11,7 @@ use tidegate_simulation::{
 };
 use tidegate_testkit::client::Slip;
 
-const HISTORIES: u64 = 2_000;
+const HISTORIES: u64 = 1_000;
 const WORKERS: u64 = 2;
 
 #[test]
