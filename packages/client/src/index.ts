@@ -11,6 +11,7 @@ export type { Filter } from "./client/query.js";
 export type { Halt, Phase } from "./client/sync.js";
 export type * from "./client/types.js";
 export type { OutcomeStatus } from "./core/records.js";
+export type { Unsent } from "./core/step.js";
 export { add, increment, remove } from "./core/values.js";
 export type { Increment, Intention, SetChange } from "./core/values.js";
 export type { FieldConflict, Policy, Value } from "./protocol.js";
