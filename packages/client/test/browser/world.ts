@@ -108,6 +108,8 @@ async function serve(): Promise<Server> {
     response.end(isScript ? script : '<!doctype html><script type="module" src="/page.js"></script>');
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  // A gateway that does not start ends the tests.
+  server.unref();
   return server;
 }
 
