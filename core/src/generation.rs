@@ -518,6 +518,25 @@ type Seat @collection(name: "seats") @scope(by: "all") @grants(scope: "list:{{li
     }
 
     #[test]
+    fn another_index_scans_nothing() {
+        let model = |indexes: &str| {
+            let text = format!(
+                "extend schema @grant(scope: \"all\", access: WRITE)
+                 type Task @collection(name: \"tasks\") @scope(by: \"all\") {indexes} {{ id: ID! list: String due: DateTime }}"
+            );
+            Model::parse("model.graphql", &text).unwrap()
+        };
+        let (with, without) = (model("@index(fields: [\"list\", \"due\"])"), model(""));
+        let one = ModelState::default().led_by(Generation(1), &with, None);
+        assert_eq!(one.scans.len(), 1, "a store that nothing has read before");
+        for (next, before) in [(&without, &with), (&with, &without)] {
+            let two = one.state.led_by(Generation(2), next, Some(before));
+            assert_eq!((two.scans.len(), two.state.moving.len()), (0, 0));
+            assert_eq!(two.state.shapes, one.state.shapes);
+        }
+    }
+
+    #[test]
     fn no_two_types_have_one_number_when_models_register_and_lead_at_the_same_time() {
         let text = |types: &[&str]| {
             let types = types.iter().map(|name| {

@@ -162,6 +162,8 @@ pub struct DocumentType {
     pub references: Vec<Reference>,
     /// Set when the documents of this type are memberships (`@grants`).
     pub membership: Option<MembershipRule>,
+    /// The stored names of the fields of each `@index`, in the order of the file.
+    pub indexes: Vec<Vec<String>>,
 }
 
 impl DocumentType {

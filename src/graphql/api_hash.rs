@@ -64,6 +64,10 @@ enum Kind { GOOD BAD }
             ("kind: Kind", "\"What it is.\" kind: Kind"),
             ("user:{owner}", "team:{owner}"),
             (
+                "{ id: ID!",
+                "@index(fields: [\"kind\", \"title\"]) { id: ID!",
+            ),
+            (
                 "name: \"tasks\"",
                 "name: \"jobs\", singular: \"task\", plural: \"tasks\"",
             ),

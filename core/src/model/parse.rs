@@ -8,6 +8,7 @@ mod directives;
 mod evolution;
 mod fields;
 mod foreign;
+mod indexes;
 mod names;
 mod report;
 mod roots;
@@ -133,7 +134,7 @@ fn read_embedded(
     report: &mut DiagnosticReport<'_>,
 ) -> EmbeddedType {
     for directive in object.directives.iter() {
-        if ["scope", "conflict", "grants"].contains(&directive.name.as_str()) {
+        if ["scope", "conflict", "grants", "index"].contains(&directive.name.as_str()) {
             report.add(
                 directive.location(),
                 format!("{} has @{} and no @collection", object.name, directive.name),
@@ -172,6 +173,7 @@ fn read_types(
         report,
     );
     check_collections(context.sdl, report);
+    indexes::check_count(context.sdl, report);
     types.into_iter().map(|(ty, _)| Arc::new(ty)).collect()
 }
 

@@ -165,6 +165,7 @@ fn type_differences(
                 is_gone: loses_reference(old, new),
             },
         ),
+        (old.indexes != new.indexes, Difference::Indexes),
         (
             !new.has_key(&old.singular) || old.plural != new.plural,
             Difference::RootFields,

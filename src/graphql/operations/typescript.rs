@@ -279,12 +279,20 @@ fn runtime_types(model: &Model, types: &[&DocumentType]) -> Map<String, Value> {
         });
         let aliased = fields()
             .filter_map(|field| Some((aliases.of(ty, field)?.to_owned(), json!(field.name))));
+        let scalars =
+            fields().filter_map(|field| Some((field.name.clone(), json!(scalar_text(field)?))));
+        let indexes = ty.indexes.iter().map(|fields| {
+            let names = fields.iter().map(|stored| ty.field_name(stored));
+            names.collect::<Vec<_>>()
+        });
         let known = json!({
             "root": ty.singular,
             "collection": ty.plural,
             "merges": merges,
             "defaults": defaults.collect::<Map<_, _>>(),
             "aliases": aliased.collect::<Map<_, _>>(),
+            "scalars": scalars.collect::<Map<_, _>>(),
+            "indexes": indexes.collect::<Vec<_>>(),
         });
         (ty.name.to_string(), known)
     });
@@ -296,6 +304,16 @@ fn merge_text(merge: MergeStrategy) -> Option<&'static str> {
     match merge {
         MergeStrategy::Counter => Some("COUNTER"),
         MergeStrategy::Set => Some("SET"),
+        _ => None,
+    }
+}
+
+/// The scalars that are texts in JSON, and are not ordered as texts.
+fn scalar_text(field: &Field) -> Option<&'static str> {
+    match field.ty.shape {
+        Shape::Scalar(scalar @ (Scalar::DateTime | Scalar::Long | Scalar::Decimal)) => {
+            Some(scalar.name())
+        }
         _ => None,
     }
 }

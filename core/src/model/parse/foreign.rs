@@ -31,8 +31,8 @@ pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static
         "belongsto" | "hasone" | "relation" | "relationship" | "connection" | "link" => {
             "store the other document's id in a field such as `projectId: ID`, and write `project: Project @reference(by: \"projectId\")`"
         }
-        "index" | "unique" | "search" | "searchable" | "fulltext" => {
-            "remove it: indexes are made in the database; a change that a unique index refuses is REJECTED with INVALID_VALUE"
+        "unique" | "search" | "searchable" | "fulltext" => {
+            "remove it: such indexes are made in the database; a change that a unique index refuses is REJECTED with INVALID_VALUE"
         }
         "id" | "primarykey" | "key" => {
             "remove it: a document's key is its field `id: ID!`; @collection(idType: …) says how it is stored"

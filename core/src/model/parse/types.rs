@@ -11,6 +11,7 @@ use super::{
     directives::DirectiveArguments,
     evolution,
     fields::{self, FieldContext, OwnerKind},
+    indexes,
     report::{DiagnosticReport, did_you_mean},
     roots::Roots,
     templates::{self, FieldTemplates, TemplateFieldRule},
@@ -99,16 +100,18 @@ pub(super) fn read(
         fields,
         references,
         membership,
+        indexes: indexes::read(context.sdl, object, report),
     };
     Some((with_stored_names(document_type), roots))
 }
 
-/// Templates and references name fields as the SDL does. Documents have their fields under stored names.
+/// Templates, references and indexes name fields as the SDL does. Documents have their fields under stored names.
 fn with_stored_names(document_type: DocumentType) -> DocumentType {
     let DocumentType {
         scope,
         membership,
         references,
+        indexes,
         fields,
         ..
     } = document_type;
@@ -121,6 +124,8 @@ fn with_stored_names(document_type: DocumentType) -> DocumentType {
         by: stored(&reference.by),
         ..reference
     });
+    let indexes = indexes.iter();
+    let indexes = indexes.map(|fields| fields.iter().map(|name| stored(name)).collect());
     DocumentType {
         scope: scope.renamed(stored),
         membership: membership.map(|rule| MembershipRule {
@@ -129,6 +134,7 @@ fn with_stored_names(document_type: DocumentType) -> DocumentType {
             access: rule.access.renamed(stored),
         }),
         references: references.collect(),
+        indexes: indexes.collect(),
         fields,
         ..document_type
     }

@@ -63,6 +63,8 @@ pub enum Difference {
         /// Whether one of them is gone.
         is_gone: bool,
     },
+    /// Other indexes.
+    Indexes,
     /// The field is new.
     FieldAdded {
         /// Whether documents without it can be read.
@@ -180,6 +182,7 @@ impl Difference {
             | Self::RootFields
             | Self::Conflict
             | Self::References { .. }
+            | Self::Indexes
             | Self::FieldRemoved { .. }
             | Self::FieldRenamed { .. }
             | Self::Default
@@ -325,6 +328,7 @@ impl fmt::Display for Difference {
             Self::Memberships => f.write_str("has another `@grants`"),
             Self::Conflict => f.write_str("has another `@conflict`"),
             Self::References { .. } => f.write_str("has other references"),
+            Self::Indexes => f.write_str("has other indexes"),
             Self::StoredName { from, to, .. } => {
                 write!(f, "is stored as {to:?}, was stored as {from:?}")
             }

@@ -116,6 +116,11 @@ fn each_change_of_a_model_has_a_class() {
             &["Task: has other references [Served, warned]"],
         ),
         (
+            "@scope(by: \"team:{team}\")",
+            "@scope(by: \"team:{team}\") @index(fields: [\"done\", \"due\"])",
+            &["Task: has other indexes [Served]"],
+        ),
+        (
             "  due:",
             "  extra: Int\n  due:",
             &["Task.extra: is new [InStep]"],

@@ -89,8 +89,10 @@ export const model = {
       "aliases": {},
       "collection": "articles",
       "defaults": {},
+      "indexes": [],
       "merges": {},
-      "root": "article"
+      "root": "article",
+      "scalars": {}
     },
     "Project": {
       "aliases": {},
@@ -98,8 +100,10 @@ export const model = {
       "defaults": {
         "archived": false
       },
+      "indexes": [],
       "merges": {},
-      "root": "project"
+      "root": "project",
+      "scalars": {}
     },
     "Task": {
       "aliases": {},
@@ -110,11 +114,24 @@ export const model = {
         "minutesSpent": 0,
         "priority": "NORMAL"
       },
+      "indexes": [
+        [
+          "done",
+          "due"
+        ],
+        [
+          "projectId",
+          "due"
+        ]
+      ],
       "merges": {
         "labels": "SET",
         "minutesSpent": "COUNTER"
       },
-      "root": "task"
+      "root": "task",
+      "scalars": {
+        "due": "DateTime"
+      }
     }
   }
 };

@@ -319,10 +319,14 @@ export const model = {
       "aliases": {},
       "collection": "berths",
       "defaults": {},
+      "indexes": [],
       "merges": {
         "closedOn": "SET"
       },
-      "root": "berth"
+      "root": "berth",
+      "scalars": {
+        "depth": "Decimal"
+      }
     },
     "Cargo": {
       "aliases": {},
@@ -330,17 +334,24 @@ export const model = {
       "defaults": {
         "weight": "0"
       },
+      "indexes": [],
       "merges": {
         "weight": "COUNTER"
       },
-      "root": "piece"
+      "root": "piece",
+      "scalars": {
+        "heaviest": "Long",
+        "weight": "Long"
+      }
     },
     "IMO": {
       "aliases": {},
       "collection": "imoNumbers",
       "defaults": {},
+      "indexes": [],
       "merges": {},
-      "root": "imo"
+      "root": "imo",
+      "scalars": {}
     },
     "Memo": {
       "aliases": {
@@ -350,8 +361,10 @@ export const model = {
       "defaults": {
         "level": "LOW"
       },
+      "indexes": [],
       "merges": {},
-      "root": "memo"
+      "root": "memo",
+      "scalars": {}
     },
     "Notice": {
       "aliases": {
@@ -362,8 +375,10 @@ export const model = {
       "defaults": {
         "text": "closed"
       },
+      "indexes": [],
       "merges": {},
-      "root": "notice"
+      "root": "notice",
+      "scalars": {}
     },
     "Preset": {
       "aliases": {
@@ -420,29 +435,58 @@ export const model = {
         "whole": -2147483648,
         "yes": true
       },
+      "indexes": [],
       "merges": {},
-      "root": "preset"
+      "root": "preset",
+      "scalars": {
+        "big": "Long",
+        "moment": "DateTime",
+        "money": "Decimal"
+      }
     },
     "Shift": {
       "aliases": {},
       "collection": "shifts",
       "defaults": {},
+      "indexes": [],
       "merges": {},
-      "root": "shift"
+      "root": "shift",
+      "scalars": {}
     },
     "Specimen": {
       "aliases": {},
       "collection": "specimens",
       "defaults": {},
+      "indexes": [
+        [
+          "kind",
+          "moment",
+          "big"
+        ],
+        [
+          "yes",
+          "money"
+        ],
+        [
+          "renamed"
+        ]
+      ],
       "merges": {},
-      "root": "specimen"
+      "root": "specimen",
+      "scalars": {
+        "big": "Long",
+        "moment": "DateTime",
+        "money": "Decimal"
+      }
     },
     "URLBookmark": {
       "aliases": {},
       "collection": "urlBookmarks",
       "defaults": {},
+      "indexes": [],
       "merges": {},
-      "root": "urlBookmark"
+      "root": "urlBookmark",
+      "scalars": {}
     },
     "Vessel": {
       "aliases": {},
@@ -450,8 +494,10 @@ export const model = {
       "defaults": {
         "crew": []
       },
+      "indexes": [],
       "merges": {},
-      "root": "vessel"
+      "root": "vessel",
+      "scalars": {}
     }
   }
 };

@@ -80,7 +80,7 @@ fn evolved(tape: &mut Tape, text: &str) -> String {
             true => format!(" @renamed(from: \"was_{name}\")"),
             false => String::new(),
         };
-        let may_retire = !ty.ends_with('!');
+        let may_retire = !ty.ends_with('!') && !text.contains(&format!("\"f{name}\""));
         let retired = match may_retire && tape.one_in(4) {
             true => " @retired",
             false => "",

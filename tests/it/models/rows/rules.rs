@@ -52,6 +52,12 @@ fn edits() -> Vec<Row> {
                 "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @conflict(policy: CLIENT_WINS) { id: ID! team: String! title: String }"
             ),
         ),
+        plain(
+            "an `@index` is added or removed",
+            model!(
+                "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @index(fields: [\"title\"]) { id: ID! team: String! title: String }"
+            ),
+        ),
         Row {
             old: tasks!("title: String note: String"),
             seed: json!({"team": "red", "title": "a", "note": "n"}),

@@ -55,20 +55,38 @@ pub(in crate::graphql) fn model(tape: &mut Tape) -> String {
     let count = 1 + tape.below(names.len());
     for (at, name) in names[..count].iter().enumerate() {
         let policy = tape.of(&["MERGE", "MANUAL", "LAST_WRITE_WINS", "SERVER_WINS"]);
-        text += &format!(
-            "type {name} @collection(name: \"c{at}_items\") @scope(by: \"user:{{owner}}\") @conflict(policy: {policy}) {{\n  id: ID!\n"
-        );
-        text += tape.of(&[
+        let owner = tape.of(&[
             "  owner: ID!\n",
             "  owner: ID! @default(value: \"{sub}\")\n",
         ]);
-        fields(&mut text, tape, embedded, true);
+        let mut own = owner.to_owned();
+        fields(&mut own, tape, embedded, true);
+        let index = index(tape, &own);
+        text += &format!(
+            "type {name} @collection(name: \"c{at}_items\") @scope(by: \"user:{{owner}}\") @conflict(policy: {policy}){index} {{\n  id: ID!\n{own}"
+        );
         if at > 0 && tape.one_in(2) {
             text += "  other: Task @reference(by: \"otherId\")\n  otherId: ID\n";
         }
         text += "}\n";
     }
     text
+}
+
+/// An index of some of these fields, or none.
+fn index(tape: &mut Tape, fields: &str) -> String {
+    let indexed = fields.lines().filter_map(|line| {
+        let (name, rest) = line.trim().split_once(": ")?;
+        let ty = rest.split(' ').next()?.trim_end_matches('!');
+        let is_ordered = SCALARS.iter().any(|(scalar, _)| *scalar == ty);
+        (is_ordered && !["Bytes", "JSON"].contains(&ty) && tape.one_in(3))
+            .then(|| format!("\"{name}\""))
+    });
+    let indexed: Vec<String> = indexed.collect();
+    match indexed.is_empty() {
+        true => String::new(),
+        false => format!(" @index(fields: [{}])", indexed.join(", ")),
+    }
 }
 
 /// Some fields, of the first `embedded` embedded types among others.
