@@ -7,7 +7,6 @@ export { ClientError } from "./client/errors.js";
 export type { ClientErrorCode } from "./client/errors.js";
 export type { Live } from "./client/live.js";
 export type { PauseOptions } from "./client/pause.js";
-export type { Filter } from "./client/query.js";
 export type { Halt, Phase } from "./client/sync.js";
 export type * from "./client/types.js";
 export type { OutcomeStatus } from "./core/records.js";

@@ -3,7 +3,7 @@
  */
 
 import { EditError, type Changes, type Intent } from "../core/edits.js";
-import { freshMeta, isAlive, keyText, type Edit as CoreEdit, type Flight, type Meta } from "../core/records.js";
+import { freshMeta, isAlive, keyText, type Flight, type Meta } from "../core/records.js";
 import type { Need } from "../core/draft.js";
 import type { Event } from "../core/step.js";
 import { view } from "../core/view.js";
@@ -11,10 +11,12 @@ import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
 import { ANYTHING, Engine, type Led, type Touched } from "./engine.js";
 import { ClientError, failureOf, isFull } from "./errors.js";
+import { Finder, indexesOf } from "./find.js";
 import { Inbox } from "./inbox.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
+import { liveQuery } from "./livequery.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
-import { found, type Query } from "./query.js";
+import type { Query } from "./query.js";
 import { Sync, type Halt, type Phase } from "./sync.js";
 import { Tabs } from "./tabs.js";
 import { Witness } from "./witness.js";
@@ -22,7 +24,6 @@ import type { Client, ClientOptions, EditOptions, Resolution, SignOutOptions, St
 
 const PAUSES = { minMs: 500, maxMs: 30_000 };
 const CONFIRM_MS = 15_000;
-const SCAN = 500;
 
 /** What tabs post to each other. */
 interface News {
@@ -120,11 +121,16 @@ class TidegateClient {
       update: (id: string, changes: Changes, options?: EditOptions) =>
         this.#edit([{ op: "update", type, id, changes }], options),
       delete: (id: string, options?: EditOptions) => this.#edit([{ op: "delete", type, id }], options),
-      live: (query: Query = {}) =>
-        this.#live(
-          (touched) => touched.types.has(type),
-          async () => found(await this.#all(type), query),
-        ),
+      live: (query: Query = {}) => {
+        const { model, storage } = this.options;
+        const finder = new Finder(model, storage, type, query);
+        return liveQuery({
+          finder,
+          opened: this.#opened,
+          hides: () => this.#hides(),
+          listen: (listener) => this.#engine.listen(listener),
+        });
+      },
       pending: (id: string) =>
         this.#live(
           (touched) => touched.keys.has(keyText(type, id)),
@@ -182,9 +188,9 @@ class TidegateClient {
       this.#tabs?.close();
       this.#halt({ code, message });
     };
-    const { storage } = this.options;
+    const { storage, model } = this.options;
     const fresh = freshMeta(newId());
-    await storage.open(fresh, closed);
+    await storage.open(fresh, closed, indexesOf(model));
     const { meta } = await storage.read({});
     if (meta.client === fresh.client) this.#say({ lost: this.#witness?.recall() ?? 0 });
     this.#sealed = meta.sealed;
@@ -400,30 +406,6 @@ class TidegateClient {
       held?.body,
       edits.filter((edit) => edit.type === type && edit.id === id),
     );
-  }
-
-  /** All documents of a type in view. */
-  async #all(type: string): Promise<readonly Body[]> {
-    const { model, storage } = this.options;
-    const { meta, flight, queue, lingering } = await this.#read({ queue: "all", lingering: true });
-    const edits = new Map<string, CoreEdit[]>();
-    for (const edit of [...lingering, ...(flight?.edits ?? []), ...queue]) {
-      if (edit.type === type) edits.set(edit.id, [...(edits.get(edit.id) ?? []), edit]);
-    }
-    const bodies: Body[] = [];
-    const show = (id: string, held: Body | undefined): void => {
-      const body = view(model, held, edits.get(id) ?? []);
-      if (body) bodies.push(body);
-      edits.delete(id);
-    };
-    for (let after: string | null = null, more = true; more;) {
-      const docs = await storage.scan(type, after, SCAN);
-      for (const doc of docs) if (isAlive(meta, doc)) show(doc.id, doc.body);
-      after = docs.at(-1)?.id ?? null;
-      more = docs.length === SCAN;
-    }
-    for (const id of [...edits.keys()]) show(id, undefined);
-    return bodies;
   }
 
   async #pending(type: string, id: string): Promise<readonly object[]> {

@@ -14,6 +14,8 @@ export type ClientErrorCode =
   | "TOO_LARGE"
   /** There is no room for the edit on this device. */
   | "STORAGE_FULL"
+  /** A query with an operand that is null, or with an operator or an order that there is not. */
+  | "INVALID_QUERY"
   /** Signing out would lose edits. */
   | "UNSENT_EDITS"
   /** The database is another user's. */

@@ -1,10 +1,11 @@
 /**
- * Queries over documents in view: what fits, in which order. Null and absent are the same, and come first.
+ * Queries over documents in view: what fits, in which order. What each of it means is the same with an index and without.
  */
 
 import { own } from "../core/records.js";
-import { equal } from "../core/values.js";
 import type { Body, Value } from "../protocol.js";
+import { compareKey, NULL_KEY, sortKey, type SortKey } from "../storage/entries.js";
+import { ClientError } from "./errors.js";
 
 /** What has to hold of a field's value. */
 export interface Filter {
@@ -29,74 +30,133 @@ export interface Where {
 
 export interface Query {
   readonly where?: Where;
-  /** `due_ASC`, `title_DESC`; ties by id. */
+  /** `due_ASC`, `title_DESC`. Ties are ordered by id, in the direction of the last one. */
   readonly orderBy?: readonly string[];
   readonly limit?: number;
 }
 
-/** The documents that a query finds, in its order. */
-export function found(documents: readonly Body[], { where, orderBy = [], limit }: Query): readonly Body[] {
-  const fitting = where ? documents.filter((it) => fits(it, where)) : [...documents];
-  const orders = [...orderBy.map(orderOf), orderOf("id_ASC")];
-  const sorted = fitting.sort((a, b) => {
-    const decisive = orders.find(({ field }) => compare(own(a, field), own(b, field)) !== 0);
-    return decisive ? decisive.sign * compare(own(a, decisive.field), own(b, decisive.field)) : 0;
-  });
-  return limit === undefined ? sorted : sorted.slice(0, limit);
+export interface Order {
+  readonly field: string;
+  readonly descending: boolean;
 }
 
-function orderOf(text: string): { field: string; sign: 1 | -1 } {
-  const [, field = text, direction] = /^(.*)_(ASC|DESC)$/.exec(text) ?? [];
-  return { field, sign: direction === "DESC" ? -1 : 1 };
-}
+/** The scalars of a type's fields, by the model. */
+export type Scalars = Readonly<Record<string, string>>;
 
-function fits(document: Body, where: Where): boolean {
-  return Object.entries(where).every(([name, condition]) => {
-    if (condition === undefined) return true;
-    if (name === "and") return (condition as readonly Where[]).every((it) => fits(document, it));
-    if (name === "or") return (condition as readonly Where[]).some((it) => fits(document, it));
-    if (name === "not") return !fits(document, condition as Where);
-    return passes(own(document, name) ?? null, condition as Filter);
-  });
-}
+/** How a value that passes compares with the operand. */
+const ORDERS: Readonly<Record<string, readonly number[]>> = {
+  eq: [0],
+  ne: [-1, 1],
+  lt: [-1],
+  lte: [-1, 0],
+  gt: [1],
+  gte: [0, 1],
+};
 
-function passes(value: Value, filter: Filter): boolean {
-  const { eq, ne, lt, lte, gt, gte, startsWith, isNull } = filter;
-  if (eq !== undefined && !equal(value, eq)) return false;
-  if (ne !== undefined && equal(value, ne)) return false;
-  if (filter.in && !filter.in.some((it) => equal(value, it))) return false;
-  if (isNull !== undefined && isNull !== (value === null)) return false;
-  if (startsWith !== undefined && !(typeof value === "string" && value.startsWith(startsWith))) return false;
-  const within = (bound: Value | undefined, holds: (order: number) => boolean): boolean => {
-    return bound === undefined || (value !== null && holds(compare(value, bound)));
-  };
-  return (
-    within(lt, (it) => it < 0) &&
-    within(lte, (it) => it <= 0) &&
-    within(gt, (it) => it > 0) &&
-    within(gte, (it) => it >= 0)
-  );
-}
+/** A query that has been read, and holds no mistake. */
+export class Compiled {
+  /** The fields that order it, the id last. */
+  readonly orders: readonly Order[];
+  readonly limit: number;
+  /** The conditions that have to hold, each on one field. Others may have to hold too. */
+  readonly conditions: (readonly [field: string, filter: Filter])[] = [];
+  readonly fits: (document: Body) => boolean;
 
-function compare(left: Value | undefined, right: Value | undefined): number {
-  const [a, b] = [left ?? null, right ?? null];
-  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
-  if (typeof a === "string" && typeof b === "string") return byCodePoints(a, b);
-  if (typeof a === "object" || typeof b === "object") return byCodePoints(JSON.stringify(a), JSON.stringify(b));
-  return Number(a > b) - Number(a < b);
-}
-
-/** The order of code points, which is that of the gateway. That of code units differs above U+FFFF. */
-function byCodePoints(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let at = 0; at < length; at++) {
-    const [left, right] = [a.charCodeAt(at), b.charCodeAt(at)];
-    if (left !== right) return rank(left) - rank(right);
+  /** @throws ClientError INVALID_QUERY */
+  constructor(
+    { where = {}, orderBy = [], limit = Infinity }: Query,
+    readonly scalars: Scalars,
+  ) {
+    const orders = orderBy.map(orderOf);
+    this.orders = [...orders, { field: "id", descending: orders.at(-1)?.descending ?? false }];
+    this.limit = limit;
+    this.fits = this.#where(where, true);
   }
-  return a.length - b.length;
+
+  key(document: Body, field: string): SortKey {
+    return sortKey(own(document, field), own(this.scalars, field));
+  }
+
+  /** The documents of it in order. */
+  sorted(documents: readonly Body[]): readonly Body[] {
+    const keyed = documents.map((document) => [this.keys(document), document] as const);
+    keyed.sort(([a], [b]) => this.compare(a, b));
+    return keyed.map(([, document]) => document).slice(0, this.limit);
+  }
+
+  /** The ids that it is restricted to, if it is. */
+  ids(): readonly string[] | undefined {
+    const [, filter] = this.conditions.find(([field, { eq, in: some }]) => field === "id" && (eq ?? some)) ?? [];
+    return filter && (filter.in ?? [filter.eq]).map(String);
+  }
+
+  /** What a document is ordered by. */
+  keys(document: Body): readonly SortKey[] {
+    return this.orders.map(({ field }) => this.key(document, field));
+  }
+
+  /** Compares by the first `count` orders. */
+  compare(a: readonly SortKey[], b: readonly SortKey[], count = Infinity): number {
+    for (const [at, { descending }] of this.orders.slice(0, count).entries()) {
+      const order = compareKey(a[at] ?? NULL_KEY, b[at] ?? NULL_KEY);
+      if (order !== 0) return descending ? -order : order;
+    }
+    return 0;
+  }
+
+  #where(where: Where, top: boolean): (document: Body) => boolean {
+    const tests = Object.entries(where).flatMap(([name, condition]) => {
+      if (condition === undefined) return [];
+      if (name === "and") return (condition as readonly Where[]).map((it) => this.#where(it, top));
+      if (name === "or") {
+        const some = (condition as readonly Where[]).map((it) => this.#where(it, false));
+        return [(document: Body) => some.some((fits) => fits(document))];
+      }
+      if (name === "not") {
+        const fits = this.#where(condition as Where, false);
+        return [(document: Body) => !fits(document)];
+      }
+      if (top) this.conditions.push([name, condition as Filter]);
+      return this.#filter(name, condition as Filter);
+    });
+    return (document) => tests.every((fits) => fits(document));
+  }
+
+  #filter(field: string, filter: Filter): ((document: Body) => boolean)[] {
+    return Object.entries(filter).map(([operator, operand]: [string, unknown]) => {
+      const keyOf = (value: unknown): SortKey => {
+        if (value === undefined || value === null) throw invalid(`${field} ${operator} ${value}`);
+        return sortKey(value as Value, own(this.scalars, field));
+      };
+      if (typeof operand === "boolean" && operator === "isNull")
+        return (document) => (this.key(document, field) === NULL_KEY) === operand;
+      if (operator === "in") {
+        const keys = new Set((operand as readonly unknown[]).map(keyOf));
+        return (document) => keys.has(this.key(document, field));
+      }
+      const key = keyOf(operand);
+      if (operator === "startsWith" && own(this.scalars, field) === undefined) {
+        return (document) => {
+          const value = this.key(document, field);
+          return typeof value === "string" && value.startsWith(key as string);
+        };
+      }
+      const orders = own(ORDERS, operator);
+      if (!orders) throw invalid(`${field} ${operator}`);
+      return (document) => {
+        const value = this.key(document, field);
+        return orders.includes(compareKey(value, key)) && (value !== NULL_KEY || operator === "ne");
+      };
+    });
+  }
 }
 
-/** Surrogates stand for what is above all other code units. */
-function rank(unit: number): number {
-  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
+function orderOf(text: string): Order {
+  const [, field, direction] = /^(.+)_(ASC|DESC)$/.exec(text) ?? [];
+  if (field === undefined) throw invalid(text);
+  return { field, descending: direction === "DESC" };
+}
+
+function invalid(part: string): ClientError {
+  return new ClientError("INVALID_QUERY", `this is no query: ${part}`);
 }

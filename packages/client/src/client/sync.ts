@@ -6,12 +6,11 @@
 import type { Effect } from "../core/draft.js";
 import { isAlive, type Flight } from "../core/records.js";
 import type { Page, PushInput } from "../protocol.js";
+import { parts } from "../storage/parts.js";
 import { Refused, type Transport } from "../transport/transport.js";
 import { Deposed, type Led } from "./engine.js";
 import { isFull } from "./errors.js";
 import { Backoff, type PauseOptions } from "./pause.js";
-
-const SWEPT_AT_A_TIME = 500;
 
 /** Out of reach; reading what it has missed; following; or stopped until the app does something about it. */
 export type Phase = "offline" | "catching-up" | "live" | "halted";
@@ -198,12 +197,9 @@ export class Sync {
     this.#mayBeDead = false;
     const { meta } = await engine.storage.read({});
     for (const type of Object.keys(engine.model.types)) {
-      for (let after: string | null = null, more = true; more;) {
-        const docs = await engine.storage.scan(type, after, SWEPT_AT_A_TIME);
+      for await (const docs of parts(engine.storage, type)) {
         const dead = docs.filter((doc) => !isAlive(meta, doc)).map(({ id }) => [type, id] as const);
         if (dead.length > 0) await engine.do({ is: "sweep", docs: dead });
-        after = docs.at(-1)?.id ?? null;
-        more = docs.length === SWEPT_AT_A_TIME;
       }
     }
     await engine.do({ is: "sweep", docs: [], upTo: meta.step });

@@ -11,7 +11,6 @@ import type { Operations } from "../transport/network.js";
 import type { Stream } from "../transport/transport.js";
 import type { Live } from "./live.js";
 import type { PauseOptions } from "./pause.js";
-import type { Filter } from "./query.js";
 import type { Halt, Phase } from "./sync.js";
 
 /** What a model says of a collection. */
@@ -40,9 +39,27 @@ export interface EditOptions {
   readonly policy?: Policy;
 }
 
+/** The fields that a query can name: those that hold one text, number or truth value. */
+export type Queried<D> = keyof {
+  readonly [
+    F in keyof D & string as NonNullable<D[F]> extends string | number | boolean
+      ? Exclude<F, `sync${string}` | "and" | "or" | "not">
+      : never
+  ]: F;
+};
+
+/** Conditions on a field; all of them hold. No operand is null. */
+export type FilterOf<V> = {
+  readonly eq?: V;
+  readonly ne?: V;
+  readonly in?: readonly V[];
+  readonly isNull?: boolean;
+} & ([V] extends [boolean] ? unknown : Readonly<Partial<Record<"lt" | "lte" | "gt" | "gte", V>>>) &
+  (string extends V ? { readonly startsWith?: string } : unknown);
+
 /** What has to hold of a document: of each named field its filter, and of conditions all, one or none. */
 export type WhereOf<D> = {
-  readonly [F in keyof D]?: Filter;
+  readonly [F in Queried<D>]?: FilterOf<NonNullable<D[F]>>;
 } & {
   readonly and?: readonly WhereOf<D>[];
   readonly or?: readonly WhereOf<D>[];
@@ -52,8 +69,8 @@ export type WhereOf<D> = {
 /** Which documents, in which order, and how many at most. */
 export interface QueryOf<D> {
   readonly where?: WhereOf<D>;
-  /** Ties are in the order of ids. */
-  readonly orderBy?: readonly `${keyof D & string}_${"ASC" | "DESC"}`[];
+  /** Ties are ordered by id, in the direction of the last field. */
+  readonly orderBy?: readonly `${Queried<D>}_${"ASC" | "DESC"}`[];
   readonly limit?: number;
 }
 
@@ -67,7 +84,7 @@ export interface Collection<S extends CollectionShape> {
   update(id: string, edit: Edit<S> | ((seen: S["doc"]) => Edit<S>), options?: EditOptions): Promise<void>;
   /** Deletes a document. */
   delete(id: string, options?: EditOptions): Promise<void>;
-  /** What a query finds, now and after each change. It reads all documents of the type. */
+  /** What a query finds, now and after each change. Without an index of the model that serves it, it reads all documents of the type. */
   live(query?: QueryOf<S["doc"]>): Live<readonly S["doc"][]>;
   /** The edits of a document that have no answer. */
   pending(id: string): Live<readonly PendingEdit<S>[]>;
@@ -246,6 +263,9 @@ export interface ModelValue extends CoreModel {
         readonly merges: Readonly<Record<string, string>>;
         readonly defaults: Readonly<Record<string, Value>>;
         readonly aliases: Readonly<Record<string, string>>;
+        /** The scalars that are texts in JSON and not ordered as texts, by field. */
+        readonly scalars?: Readonly<Record<string, string>>;
+        readonly indexes?: readonly (readonly string[])[];
       }
     >
   >;

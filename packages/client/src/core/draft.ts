@@ -19,6 +19,19 @@ export interface Need {
   /** The lingering edits; they are few. */
   readonly lingering?: boolean;
   readonly outcomes?: boolean;
+  /** A type of which all edits are read, with their documents. */
+  readonly edited?: string;
+}
+
+/** The documents of a need, when its edits are read. */
+export function keysOf(
+  { docs = [], docsOfQueue, edited }: Need,
+  flight: Flight | null,
+  queue: readonly Edit[],
+  lingering: readonly Edit[],
+): readonly Key[] {
+  const edits = [...queue, ...lingering, ...(flight?.edits ?? [])].filter(({ type }) => type === edited);
+  return [...docs, ...[...edits, ...(docsOfQueue ? queue : [])].map(({ type, id }) => [type, id] as const)];
 }
 
 /** The records that were read for a step: those of its need, and no others have to be there. */

@@ -2,26 +2,44 @@
  * A storage in IndexedDB: what it has stored outlasts the page, the browser and the machine's restart.
  */
 
-import type { Need, Slice, Writes } from "../core/draft.js";
+import { keysOf, type Need, type Slice, type Writes } from "../core/draft.js";
 import { keyText } from "../core/records.js";
 import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
+import { entryOf, nameOf, type Index, type SortKey } from "./entries.js";
 import { memoryStorage } from "./memory.js";
-import type { Closed, StepOptions, Storage } from "./storage.js";
+import { parts } from "./parts.js";
+import type { Closed, Search, StepOptions, Storage } from "./storage.js";
 
 /** Requests at a time. More would block the page's thread while their results arrive. */
 const RUN = 100;
 
+/** Documents at a time, and how many are read at least if fewer are wanted. */
+const PART = 200;
+const PART_MIN = 20;
+
 /** There is none outside of pages. */
 const page = (globalThis as { document?: Document }).document;
 
-/** Rises with each layout of the records. */
-const VERSION = 1;
+/** Rises with each layout of the records. 1 had no entries of indexes. */
+const VERSION = 2;
 
 const OUTDATED: Closed = { code: "OUTDATED", message: "another tab has a newer version of the app: reload this one" };
 const EVICTED: Closed = { code: "EVICTED", message: "the browser has removed the database" };
 const REMOVED: Closed = { code: "REMOVED", message: "another tab has signed out" };
 
 const STORES = ["meta", "docs", "queue", "lingering", "outcomes"] as const;
+
+/** The indexes that the documents of this database are in, whichever app has asked for them. */
+interface Indexes {
+  /** Counts the changes of the list. */
+  readonly changes: number;
+  readonly kept: readonly { readonly index: Index; readonly complete: boolean }[];
+}
+
+/** A document with its entries, which are those of {@link Indexes}. */
+interface StoredDoc extends Doc {
+  readonly x?: readonly (readonly SortKey[])[];
+}
 
 /** A storage in the database of this name. Where there is no IndexedDB, one that is not durable. */
 export function indexedDBStorage(name: string): Storage {
@@ -46,10 +64,15 @@ class IndexedDBStorage implements Storage {
 
   constructor(readonly name: string) {}
 
-  async open(fresh: Meta, closed: (why: Closed) => void = () => undefined): Promise<void> {
+  async open(
+    fresh: Meta,
+    closed: (why: Closed) => void = () => undefined,
+    indexes: readonly Index[] = [],
+  ): Promise<void> {
     const opening = indexedDB.open(this.name, VERSION);
-    opening.onupgradeneeded = () => {
-      create(opening.result);
+    opening.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) create(opening.result);
+      opening.transaction?.objectStore("docs").createIndex("entries", "x", { multiEntry: true });
     };
     try {
       await done(opening);
@@ -70,6 +93,34 @@ class IndexedDBStorage implements Storage {
     await this.#transact("readwrite", { strict: true }, async (stores) => {
       const known = await done(stores.meta.get("meta"));
       if (known === undefined) await done(stores.meta.put(fresh, "meta"));
+      await turnTo(stores, indexes);
+    });
+    // A database that is closed meanwhile goes on at the next opening.
+    this.#complete().catch(() => undefined);
+  }
+
+  /** Puts documents of before into new indexes, part by part. Meanwhile steps do so with those that they write. */
+  async #complete(): Promise<void> {
+    const { changes, kept } = await this.#transact("readonly", { strict: false }, indexesOf);
+    const types = new Set(kept.filter((it) => !it.complete).map(({ index }) => index.type));
+    if (types.size === 0) return;
+    for (const type of types) {
+      for await (const docs of parts(this, type)) {
+        await this.#transact("readwrite", { strict: false }, async (stores) => {
+          const indexes = await indexesOf(stores);
+          await inRuns(docs, async ({ id }) => {
+            const doc = (await done(stores.docs.get([type, id]))) as Doc | undefined;
+            if (doc) await done(stores.docs.put(stored(doc, indexes)));
+          });
+        });
+      }
+    }
+    await this.#transact("readwrite", { strict: false }, async (stores) => {
+      const now = await indexesOf(stores);
+      // Another tab with another list completes its own.
+      if (now.changes !== changes) return;
+      const complete = kept.map(({ index }) => ({ index, complete: true }));
+      await done(stores.meta.put({ changes, kept: complete }, "indexes"));
     });
   }
 
@@ -95,6 +146,27 @@ class IndexedDBStorage implements Storage {
     const lower = after === null ? [type] : [type, after];
     const range = IDBKeyRange.bound(lower, [type, []], after !== null, true);
     return this.#transact("readonly", { strict: false }, ({ docs }) => all<Doc>(docs.getAll(range, limit)));
+  }
+
+  search({ need, index, ranges, descending, limit, begin }: Search): Promise<boolean> {
+    return this.#transact("readonly", { strict: false }, async (stores) => {
+      const name = nameOf(index);
+      const { kept } = await indexesOf(stores);
+      if (!kept.some((it) => it.complete && nameOf(it.index) === name)) return false;
+      const [meta, flight] = await head(stores);
+      const take = begin(await slice(stores, need, meta, flight));
+      const entries = stores.docs.index("entries");
+      for (const [at, [lower, upper]] of ranges.entries()) {
+        // Conditions that exclude each other are no range of IndexedDB.
+        if (indexedDB.cmp(lower, upper) >= 0) continue;
+        const wants = (doc: Doc): boolean => take(doc, at);
+        const range = IDBKeyRange.bound(lower, upper, true, true);
+        // Parts are read faster than single documents. Who takes all of them needs no order.
+        if (descending && limit !== Infinity) await walkBack(entries, range, wants);
+        else await walk(entries, index, range, Math.min(Math.max(limit, PART_MIN), PART), wants);
+      }
+      return true;
+    });
   }
 
   close(): Promise<void> {
@@ -195,10 +267,56 @@ async function head(stores: Stores): Promise<readonly [Meta, Flight | null]> {
   return [meta as Meta, (flight as Flight | undefined) ?? null];
 }
 
+async function indexesOf(stores: Stores): Promise<Indexes> {
+  return ((await done(stores.meta.get("indexes"))) as Indexes | undefined) ?? { changes: 0, kept: [] };
+}
+
+/** Keeps these indexes. New ones lack the documents that are there. */
+async function turnTo(stores: Stores, indexes: readonly Index[]): Promise<void> {
+  const { changes, kept } = await indexesOf(stores);
+  const before = new Map(kept.map(({ index, complete }) => [nameOf(index), complete]));
+  if (before.size === indexes.length && indexes.every((index) => before.has(nameOf(index)))) return;
+  const now = indexes.map((index) => ({ index, complete: before.get(nameOf(index)) === true }));
+  await done(stores.meta.put({ changes: changes + 1, kept: now }, "indexes"));
+}
+
+function stored(doc: Doc, { kept }: Indexes): StoredDoc {
+  const own = kept.filter(({ index }) => index.type === doc.type);
+  return { ...doc, x: own.map(({ index }) => entryOf(index, doc.id, doc.body)) };
+}
+
+/** Takes documents in the order of an index, part by part. */
+async function walk(
+  entries: IDBIndex,
+  index: Index,
+  range: IDBKeyRange,
+  size: number,
+  take: (doc: Doc) => boolean,
+): Promise<void> {
+  for (let rest = range, more = true; more;) {
+    const docs: readonly Doc[] = await all(entries.getAll(rest, size));
+    const last = docs.at(-1);
+    more = docs.every(take) && docs.length === size && last !== undefined;
+    if (last) rest = IDBKeyRange.bound(entryOf(index, last.id, last.body), range.upper, true, true);
+  }
+}
+
+/** Takes them from the end. */
+async function walkBack(entries: IDBIndex, range: IDBKeyRange, take: (doc: Doc) => boolean): Promise<void> {
+  const request = entries.openCursor(range, "prev");
+  for (;;) {
+    await done(request);
+    const cursor = request.result;
+    if (!cursor || !take(cursor.value as Doc)) return;
+    cursor.continue();
+  }
+}
+
 async function slice(stores: Stores, need: Need, meta: Meta, flight: Flight | null): Promise<Slice> {
-  const queue = await queued(stores.queue, need.queue ?? []);
-  const ofQueue = need.docsOfQueue ? queue.map(({ type, id }) => [type, id] as const) : [];
-  const keys = new Map([...(need.docs ?? []), ...ofQueue].map((key) => [keyText(...key), key]));
+  const { edited } = need;
+  const queue = await queued(stores.queue, need.queue ?? [], edited);
+  const lingering = need.lingering || edited !== undefined ? await all<Lingering>(stores.lingering.getAll()) : [];
+  const keys = new Map(keysOf(need, flight, queue, lingering).map((key) => [keyText(...key), key]));
   const docs = new Map<string, Doc>();
   const unconfirmed = need.unconfirmed ? await all<Doc>(stores.docs.index("unconfirmed").getAll()) : [];
   for (const doc of unconfirmed) docs.set(keyText(doc.type, doc.id), doc);
@@ -211,17 +329,23 @@ async function slice(stores: Stores, need: Need, meta: Meta, flight: Flight | nu
     flight,
     docs: [...docs.values()],
     queue,
-    lingering: need.lingering ? await all<Lingering>(stores.lingering.getAll()) : [],
+    lingering,
     outcomes: need.outcomes ? await all<Outcome>(stores.outcomes.getAll()) : [],
   };
 }
 
-async function queued(store: IDBObjectStore, which: NonNullable<Need["queue"]>): Promise<readonly Edit[]> {
+async function queued(
+  store: IDBObjectStore,
+  which: NonNullable<Need["queue"]>,
+  type: string | undefined,
+): Promise<readonly Edit[]> {
   if (which === "all") return all(store.getAll());
   // A count of 0 would ask for all.
   if (typeof which === "number") return which > 0 ? all(store.getAll(null, which)) : [];
   const keys = new Map<string, Key>(which.map((key) => [keyText(...key), key]));
-  const edits: Edit[] = [];
+  const ofType =
+    type === undefined ? [] : await all<Edit>(store.index("key").getAll(IDBKeyRange.bound([type], [type, []])));
+  const edits = [...ofType];
   await inRuns([...keys.values()], async (key) => {
     edits.push(...(await all<Edit>(store.index("key").getAll([...key]))));
   });
@@ -230,7 +354,10 @@ async function queued(store: IDBObjectStore, which: NonNullable<Need["queue"]>):
 
 async function write(stores: Stores, writes: Writes): Promise<void> {
   for (const type of writes.types) await done(stores.docs.delete(IDBKeyRange.bound([type], [type, []])));
-  await inRuns(writes.docs, ([key, doc]) => done(doc ? stores.docs.put(doc) : stores.docs.delete([...key])));
+  const indexes = writes.docs.length > 0 ? await indexesOf(stores) : undefined;
+  await inRuns(writes.docs, ([key, doc]) => {
+    return done(doc && indexes ? stores.docs.put(stored(doc, indexes)) : stores.docs.delete([...key]));
+  });
   for (const name of ["queue", "lingering", "outcomes"] as const) {
     const store = stores[name];
     await inRuns<readonly [number, object | null]>(writes[name], ([n, record]) => {
@@ -256,9 +383,8 @@ interface Request extends EventTarget {
 
 function done(request: Request): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    request.addEventListener("success", () => {
-      resolve(request.result);
-    });
+    // A cursor succeeds once for each document.
+    request.addEventListener("success", () => resolve(request.result), { once: true });
     request.addEventListener("error", () => {
       reject(request.error ?? new Error("a request failed"));
     });

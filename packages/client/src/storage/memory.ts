@@ -2,7 +2,7 @@
  * A storage of maps, for tests and for places without a database. It is gone with the process.
  */
 
-import type { Need, Slice, Writes } from "../core/draft.js";
+import { keysOf, type Need, type Slice, type Writes } from "../core/draft.js";
 import { keyText } from "../core/records.js";
 import type { Doc, Edit, Flight, Lingering, Meta, Outcome } from "../core/records.js";
 import type { Storage } from "./storage.js";
@@ -59,9 +59,11 @@ class MemoryStorage implements Storage {
   }
 
   #slice(need: Need): Slice {
-    const queue = this.#queued(need.queue ?? []);
-    const ofQueue = need.docsOfQueue ? queue.map(({ type, id }) => [type, id] as const) : [];
-    const keys = [...(need.docs ?? []), ...ofQueue].map((key) => keyText(...key));
+    const { edited } = need;
+    const ofType = sorted(this.#queue).filter(({ type }) => type === edited);
+    const queue = edited === undefined ? this.#queued(need.queue ?? []) : ofType;
+    const lingering = need.lingering || edited !== undefined ? sorted(this.#lingering) : [];
+    const keys = keysOf(need, this.#flight, queue, lingering).map((key) => keyText(...key));
     const docs = new Map(keys.map((key) => [key, this.#docs.get(key)]));
     if (need.unconfirmed) {
       for (const [key, doc] of this.#docs) if (doc.u !== undefined) docs.set(key, doc);
@@ -71,7 +73,7 @@ class MemoryStorage implements Storage {
       flight: this.#flight,
       docs: [...docs.values()].filter((doc) => doc !== undefined),
       queue,
-      lingering: need.lingering ? sorted(this.#lingering) : [],
+      lingering,
       outcomes: need.outcomes ? sorted(this.#outcomes) : [],
     };
   }

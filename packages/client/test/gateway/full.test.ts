@@ -38,7 +38,7 @@ const isQuiet = ({ phase, unsent }: Status): boolean => phase === "live" && unse
 function failing(storage: Storage, fails: () => string | undefined): Storage {
   return {
     durable: storage.durable,
-    open: (fresh, closed) => storage.open(fresh, closed),
+    open: (...how) => storage.open(...how),
     read: (need) => storage.read(need),
     scan: (type, after, limit) => storage.scan(type, after, limit),
     close: () => storage.close(),

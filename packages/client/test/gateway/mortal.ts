@@ -5,7 +5,7 @@
 import { Killed } from "@tidegate/conformance";
 import type { Need, Slice, Writes } from "../../src/core/draft.js";
 import type { Doc, Flight, Meta } from "../../src/core/records.js";
-import type { Closed, StepOptions, Storage } from "../../src/storage/storage.js";
+import type { Search, StepOptions, Storage } from "../../src/storage/storage.js";
 
 /** One run of an application. */
 export class Life {
@@ -78,8 +78,8 @@ export class MortalStorage implements Storage {
     return this.inner.durable;
   }
 
-  open(fresh: Meta, closed?: (why: Closed) => void): Promise<void> {
-    return this.life.write(() => (this.#opened = this.inner.open(fresh, closed)));
+  open(...how: Parameters<Storage["open"]>): Promise<void> {
+    return this.life.write(() => (this.#opened = this.inner.open(...how)));
   }
 
   async read(need: Need): Promise<Slice> {
@@ -103,6 +103,13 @@ export class MortalStorage implements Storage {
     const docs = await this.inner.scan(type, after, limit);
     await this.life.until();
     return docs;
+  }
+
+  async search(search: Search): Promise<boolean> {
+    await this.life.until();
+    const searched = (await this.inner.search?.(search)) ?? false;
+    await this.life.until();
+    return searched;
   }
 
   async close(): Promise<void> {

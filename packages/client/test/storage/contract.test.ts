@@ -7,6 +7,7 @@ import { test } from "node:test";
 import "fake-indexeddb/auto";
 import type { Slice, Writes } from "../../src/core/draft.js";
 import { freshMeta, type Doc, type Edit } from "../../src/core/records.js";
+import { BEHIND, nameOf, type Bound, type Index } from "../../src/storage/entries.js";
 import { indexedDBStorage } from "../../src/storage/indexeddb.js";
 import { memoryStorage } from "../../src/storage/memory.js";
 import type { Storage } from "../../src/storage/storage.js";
@@ -41,6 +42,37 @@ async function put(storage: Storage, more: Partial<Writes>): Promise<void> {
 
 function putDocs(storage: Storage, ...docs: Doc[]): Promise<void> {
   return put(storage, { docs: docs.map((it) => [[it.type, it.id], it]) });
+}
+
+const BY_RANK: Index = { type: "Task", fields: [["rank", ""]] };
+const RANKS: readonly (readonly [Bound, Bound])[] = [[[nameOf(BY_RANK)], [nameOf(BY_RANK), BEHIND]]];
+
+/** The ids that an index has, as many as the limit; undefined if the storage does not read it. */
+async function ranked(storage: Storage, limit = Infinity, descending = false): Promise<string | undefined> {
+  const ids: string[] = [];
+  const begin = () => (doc: Doc) => ids.push(doc.id) < limit;
+  const searched = await storage.search?.({ need: {}, index: BY_RANK, ranges: RANKS, descending, limit, begin });
+  return searched ? ids.join("") : undefined;
+}
+
+/** The same, once the index is complete. */
+async function complete(storage: Storage): Promise<string> {
+  for (;;) {
+    const ids = await ranked(storage);
+    if (ids !== undefined) return ids;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+async function withDatabase(holds: (storage: Storage) => Promise<void>): Promise<void> {
+  const storage = indexedDBStorage(`test-${++databases}`);
+  await storage.open(freshMeta("c1"));
+  await holds(storage);
+  await storage.destroy();
+}
+
+function withRank(id: string, rank: number): Doc {
+  return doc(id, { body: { id, rank } });
 }
 
 for (const [name, make] of Object.entries(STORAGES)) {
@@ -155,3 +187,79 @@ for (const [name, make] of Object.entries(STORAGES)) {
     assert.equal((await storage.read({})).meta.step, 20);
   });
 }
+
+test("IndexedDB: an older app in another tab keeps the indexes of the newer one", async () => {
+  const [older, newer] = [indexedDBStorage("tabs"), indexedDBStorage("tabs")];
+  await older.open(freshMeta("c1"));
+  await putDocs(older, withRank("b", 2));
+  await newer.open(freshMeta("c1"), undefined, [BY_RANK]);
+  await putDocs(older, withRank("a", 1));
+  assert.equal(await complete(newer), "ab");
+  await putDocs(older, withRank("c", 0));
+  assert.equal(await ranked(newer), "cab");
+  await older.close();
+  await newer.destroy();
+});
+
+test("IndexedDB: what a database of the first layout holds is found by index", async () => {
+  const opening = indexedDB.open("layout", 1);
+  opening.onupgradeneeded = () => {
+    const database = opening.result;
+    database.createObjectStore("meta").put(freshMeta("old"), "meta");
+    const docs = database.createObjectStore("docs", { keyPath: ["type", "id"] });
+    docs.createIndex("unconfirmed", "u");
+    docs.put(withRank("b", 2));
+    docs.put(withRank("a", 3));
+    database.createObjectStore("queue", { keyPath: "n" }).createIndex("key", ["type", "id"]);
+    database.createObjectStore("lingering", { keyPath: "n" });
+    database.createObjectStore("outcomes", { keyPath: "n" });
+  };
+  await new Promise((resolve) => (opening.onsuccess = resolve));
+  opening.result.close();
+  const storage = indexedDBStorage("layout");
+  await storage.open(freshMeta("new"), undefined, [BY_RANK]);
+  assert.equal((await storage.read({})).meta.client, "old");
+  assert.equal(await complete(storage), "ba");
+  await storage.destroy();
+});
+
+test("IndexedDB: an index has each document once, where its newest version is", () =>
+  withDatabase(async (storage) => {
+    assert.equal(await ranked(storage), undefined);
+    await storage.close();
+    await storage.open(freshMeta("c1"), undefined, [BY_RANK]);
+    assert.equal(await complete(storage), "");
+    await putDocs(storage, withRank("a", 1), withRank("b", 3), withRank("c", 2), doc("d"));
+    assert.equal(await ranked(storage), "dacb");
+    await putDocs(storage, withRank("a", 4));
+    await put(storage, { docs: [[["Task", "c"], null]] });
+    assert.deepEqual(
+      [await ranked(storage), await ranked(storage, 2), await ranked(storage, 2, true)],
+      ["dba", "db", "ab"],
+    );
+    await put(storage, { types: ["Task"] });
+    assert.equal(await ranked(storage), "");
+  }));
+
+test("IndexedDB: a range goes on as long as it is wanted, in parts", () =>
+  withDatabase(async (storage) => {
+    await storage.close();
+    await storage.open(freshMeta("c1"), undefined, [BY_RANK]);
+    await complete(storage);
+    await putDocs(storage, ...Array.from({ length: 450 }, (_, at) => withRank(`${1000 + at}`, at)));
+    for (const descending of [false, true]) {
+      const all = await ranked(storage, 450, descending);
+      const ids = all?.match(/..../g) ?? [];
+      assert.deepEqual(ids, descending ? [...ids].sort().reverse() : [...ids].sort());
+      assert.equal(ids.length, 450);
+    }
+  }));
+
+test("IndexedDB: a new index is read once the documents of before are in it, with those that came meanwhile", () =>
+  withDatabase(async (storage) => {
+    await putDocs(storage, ...["c", "a", "b"].map((id, at) => withRank(id, at)));
+    await storage.close();
+    await storage.open(freshMeta("c1"), undefined, [BY_RANK]);
+    await putDocs(storage, withRank("x", 9), withRank("a", 8));
+    assert.equal(await complete(storage), "cbax");
+  }));
