@@ -12,6 +12,7 @@ mod oracle;
 mod people;
 mod store;
 mod story;
+pub mod traces;
 mod world;
 
 pub use self::{
@@ -21,5 +22,5 @@ pub use self::{
     people::Edition,
     store::StoreFault,
     story::{Story, shrink},
-    world::{Tally, tell},
+    world::{Tally, record, tell},
 };

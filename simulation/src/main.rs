@@ -1,5 +1,7 @@
 //! Searches for broken promises for any length of time, shows that each broken rule is found, and runs one history
-//! again.
+//! again. It also writes traces.
+
+mod trace_files;
 
 use std::{
     process::ExitCode,
@@ -8,6 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use self::trace_files::TracesCommand;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_simulation::{Broken, CATALOGUE, Story, Tally, Violation, catch, shrink, tell};
@@ -53,6 +56,11 @@ enum Command {
         #[arg(long)]
         two_models: bool,
     },
+    /// Writes traces, by which clients of any language are held against the rules (conformance/README.md).
+    Traces {
+        #[command(subcommand)]
+        command: TracesCommand,
+    },
 }
 
 fn main() -> ExitCode {
@@ -84,6 +92,16 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Command::Traces { command } => match trace_files::run(command) {
+            Ok(said) => {
+                say(&said);
+                true
+            }
+            Err(error) => {
+                say(&error);
+                false
+            }
+        },
     };
     if succeeded {
         ExitCode::SUCCESS

@@ -51,6 +51,7 @@ use crate::{
     people::{self, Edition, TEAMS, USERS},
     store::{Access, Backup, SimStore, epoch},
     story::Story,
+    traces::{Recorder, Recording},
 };
 
 /// The gateways of the devices.
@@ -99,6 +100,18 @@ impl Tally {
 /// # Errors
 /// The first broken promise.
 pub fn tell(story: &Story) -> Result<Tally, Violation> {
+    run(story, false).map(|(tally, _)| tally)
+}
+
+/// Runs a history of gateways with one model, and records what happens to each device.
+///
+/// # Errors
+/// The first broken promise.
+pub fn record(story: &Story) -> Result<Vec<Recording>, Violation> {
+    run(story, true).map(|(_, recordings)| recordings)
+}
+
+fn run(story: &Story, records: bool) -> Result<(Tally, Vec<Recording>), Violation> {
     let reported = catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -107,10 +120,14 @@ pub fn tell(story: &Story) -> Result<Tally, Violation> {
             .expect("a runtime of one thread needs nothing");
         runtime.block_on(async {
             let mut world = World::new(story);
+            for device in &mut world.devices {
+                device.recorder = records.then(Recorder::default);
+            }
             for op in &story.ops {
                 world.happen(*op).await?;
             }
-            world.rest().await
+            world.rest().await?;
+            Ok((world.tally, world.recordings()))
         })
     }));
     reported.unwrap_or_else(|panic| {
@@ -298,6 +315,16 @@ impl World {
             .caller(identity)
             .expect("two teams are few scopes");
         (caller, sight)
+    }
+
+    fn recordings(&mut self) -> Vec<Recording> {
+        let devices = self.devices.iter_mut();
+        let recordings = devices.filter_map(|device| {
+            let steps = device.recorder.take()?.steps;
+            let folds = device.client.folds;
+            Some(Recording { folds, steps })
+        });
+        recordings.collect()
     }
 
     fn grants(&self, user: usize) -> Grants {

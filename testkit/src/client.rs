@@ -18,14 +18,14 @@ use tidegate_core::{
     checkpoint::{Checkpoint, RequestedTypes},
     entry::FeedItem,
     generation::TypeNumber,
-    id::{ClientId, DocumentKey, Epoch, Scope, Seq, TypeName, Version},
+    id::{ClientId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, Version},
     model::{Model, Policy},
     outcome::Status,
     push::Push,
     value::Document,
 };
 
-use self::view::Merges;
+use self::view::Known;
 pub use self::{
     edits::{Act, Draft, Intent, Made, NotMade, action},
     refusals::{Question, Refusal},
@@ -68,7 +68,7 @@ pub struct Held {
     /// What an edit of it is based on: its version, or -1 once the epoch changed.
     base: BaseVersion,
     /// Whether pages named it since the last reset.
-    seen: bool,
+    pub seen: bool,
     /// 1.7: when an outcome brought it, until the feed names it.
     unconfirmed_since: Option<u32>,
 }
@@ -149,10 +149,10 @@ pub struct Arrival {
 }
 
 /// All that a client keeps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     name: String,
-    merges: Merges,
+    known: Known,
     /// 1.10: whether it folds updates that wait.
     pub folds: bool,
     /// The types that it asks for, and those of the last page.
@@ -188,7 +188,7 @@ impl Client {
     pub fn new(name: &str, model: &Model, types: RequestedTypes, slip: Option<Slip>) -> Self {
         Self {
             name: name.to_owned(),
-            merges: Merges::of(model),
+            known: Known::of(model),
             folds: false,
             page_types: types.clone(),
             types,
@@ -223,6 +223,11 @@ impl Client {
     /// Whether all its edits are settled.
     pub fn is_quiet(&self) -> bool {
         self.flight.is_none() && self.outbox.is_empty()
+    }
+
+    /// The mutation id of its next change.
+    pub fn next_mutation(&self) -> MutationId {
+        MutationId(self.next_mutation)
     }
 
     /// Edits without an answer, in the order in which they were made.

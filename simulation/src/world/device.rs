@@ -16,6 +16,7 @@ use super::{socket::Socket, viewing::Counts};
 use crate::{
     oracle::{Reader, Sight},
     people::{self, Edition, USERS},
+    traces::Recorder,
 };
 
 /// More pages than any history has changes.
@@ -41,6 +42,8 @@ pub(super) struct Device {
     pub(super) pulled: Vec<Pulled>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: u32,
+    /// What happens to it, if that is recorded.
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// What arrives about a push.
@@ -138,6 +141,7 @@ impl Device {
             pulled: Vec::new(),
             socket: None,
             sockets: 0,
+            recorder: None,
         }
     }
 
@@ -168,6 +172,12 @@ impl Device {
         let push = flight.push.clone();
         let numbers = flight.edits.iter().map(|edit| edit.number).collect();
         Some(Parcel { push, numbers })
+    }
+
+    pub(super) fn record(&mut self, what: impl FnOnce(&mut Recorder)) {
+        if let Some(recorder) = &mut self.recorder {
+            what(recorder);
+        }
     }
 
     /// Earlier requests are no longer useful to it.

@@ -72,7 +72,8 @@ impl World {
         let act = hand.act(&key, client.view(&key).as_ref());
         let draft = Draft {
             number,
-            with_base: hand.shows(&act),
+            // Clients of traces always say what an update was made on.
+            with_base: hand.shows(&act) || self.devices[device].recorder.is_some(),
             key,
             act,
             changed_at: self.says(value),
@@ -87,7 +88,9 @@ impl World {
         if value % 32 == 31 {
             self.meant.misfits.insert(number);
         }
+        let now = Timestamp::from_ms(self.clock.load(super::Ordering::Relaxed));
         let editor = &mut self.devices[device];
+        editor.record(|it| it.edit(&draft, now.expect("histories are short")));
         let made = editor.client.edit(draft);
         editor.made.push(number);
         self.meant

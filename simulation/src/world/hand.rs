@@ -184,9 +184,9 @@ impl Hand {
     fn tags(&self, view: &Document) -> Intent {
         match view.get("tags") {
             Some(Value::List(tags)) if self.value.is_multiple_of(3) && !tags.is_empty() => {
-                Intent::Remove(tags[0].clone())
+                Intent::Remove(vec![tags[0].clone()])
             }
-            _ => Intent::Add(self.text()),
+            _ => Intent::Add(vec![self.text()]),
         }
     }
 

@@ -23,7 +23,12 @@ impl World {
         lost: bool,
     ) -> Judged {
         let sender = &mut self.devices[device];
-        if sender.client.send(limit).is_none() {
+        if sender.client.flight.is_some() {
+            return Ok(());
+        }
+        let push = sender.client.send(limit).cloned();
+        sender.record(|it| it.send(Some(limit), push.as_ref()));
+        if push.is_none() {
             return Ok(());
         }
         self.dispatch(device, (!lost).then_some(gateway))
@@ -53,7 +58,12 @@ impl World {
             self.ask(device, gateway);
             return Ok(());
         }
-        self.devices[device].client.retry();
+        let sender = &mut self.devices[device];
+        sender.client.retry();
+        if let Some(flight) = &sender.client.flight {
+            let push = flight.push.clone();
+            sender.record(|it| it.send(None, Some(&push)));
+        }
         self.dispatch(device, Some(gateway))
     }
 
@@ -61,6 +71,7 @@ impl World {
         let Some(question) = self.devices[device].client.asks() else {
             return;
         };
+        self.devices[device].record(|it| it.ask(&question));
         let user = self.devices[device].user();
         let (caller, request) = self.request(device, user, gateway % GATEWAYS);
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
@@ -134,6 +145,7 @@ impl World {
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
         let tick = self.tick;
         let puller = &mut self.devices[device];
+        puller.record(|it| it.begin(tick));
         let refreshed = puller.client.refreshes();
         let (pull, app) = (puller.pull, puller.app);
         let from = puller.client.place.clone();
@@ -188,6 +200,7 @@ impl World {
 
     /// Returns whether the page was taken.
     pub(super) fn apply(&mut self, device: usize, arrival: Arrival) -> Result<bool, Violation> {
+        self.devices[device].record(|it| it.page(&arrival));
         let client = &mut self.devices[device].client;
         self.tally.resets += usize::from(arrival.page.reset);
         let same_epoch = client.page_epoch.as_ref() == Some(arrival.page.epoch());
@@ -250,6 +263,11 @@ impl World {
         } else {
             hearer.answers.remove(nth)
         };
+        hearer.record(|it| match &answer {
+            Answer::Given { push, answer } => it.answer(push, answer),
+            Answer::Refused { push, refusal } => it.refused(push, *refusal),
+            Answer::Last { question, last, .. } => it.last(*question, last.0),
+        });
         let client = &mut hearer.client;
         let before: Vec<u32> = client.outcomes.keys().copied().collect();
         let flight = client.flight.clone();

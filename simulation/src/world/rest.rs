@@ -9,11 +9,11 @@ use tidegate_core::{
 use tidegate_testkit::client::Client;
 
 use super::{
-    GATEWAYS, GIVEN_UP, Tally, World,
+    GATEWAYS, GIVEN_UP, World,
     device::{Device, PAGES_MAX},
 };
 use crate::{
-    oracle::{self, Judged, Property, Violation, expect},
+    oracle::{self, Judged, Property, expect},
     people::{self, Edition},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 type Holdings = BTreeMap<DocumentKey, (Version, Scope, Document)>;
 
 impl World {
-    pub(super) async fn rest(mut self) -> Result<Tally, Violation> {
+    pub(super) async fn rest(&mut self) -> Judged {
         self.store.release_all();
         (0..GATEWAYS).for_each(|gateway| self.store.catch_up(gateway, None));
         // Long enough that all clients that wait for the store have tried again.
@@ -41,8 +41,7 @@ impl World {
         self.ledger.judge_transactions(&self.meant.transactions)?;
         self.store.look(oracle::judge_order)?;
         let widest = people::model(Edition::B, self.rule);
-        self.ledger.judge(&widest, &self.store.now())?;
-        Ok(self.tally)
+        self.ledger.judge(&widest, &self.store.now())
     }
 
     /// The models of all gateways in the end, one after the other. Only B serves apps that were updated.

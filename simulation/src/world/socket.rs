@@ -119,8 +119,10 @@ impl World {
         let user = self.devices[device].user();
         let (caller, request) = self.request(device, user, gateway);
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        let tick = self.tick;
         let subscriber = &mut self.devices[device];
         subscriber.sockets += 1;
+        subscriber.record(|it| it.begin(tick));
         let number = subscriber.sockets;
         let asked = subscriber.asks(limit, &BTreeSet::new());
         let room = Arc::new(Semaphore::new(1));

@@ -39,8 +39,8 @@ pub enum Act {
 pub enum Intent {
     Set(Value),
     Increment(i32),
-    Add(Value),
-    Remove(Value),
+    Add(Vec<Value>),
+    Remove(Vec<Value>),
 }
 
 /// Where an edit is.
@@ -209,13 +209,13 @@ fn intended(intent: &Intent, shown: Option<&Value>) -> Option<Value> {
             let total = whole(shown)?.checked_add((*by).into())?;
             of_same_type(shown.unwrap_or(&Value::Null), total)
         }
-        Intent::Add(item) => {
+        Intent::Add(added) => {
             let shown = items(shown)?;
-            let added = (!shown.contains(item)).then_some(item);
+            let added = added.iter().filter(|item| !shown.contains(item));
             list(shown.iter().chain(added).cloned().collect())
         }
-        Intent::Remove(item) => {
-            let left = items(shown)?.iter().filter(|shown| *shown != item);
+        Intent::Remove(removed) => {
+            let left = items(shown)?.iter().filter(|item| !removed.contains(item));
             list(left.cloned().collect())
         }
     }

@@ -181,7 +181,8 @@ impl Client {
         deleted || left || flight.revoked.contains(&entry.scope)
     }
 
-    pub(super) fn id(&self) -> ClientId {
+    /// The client id under which it sends.
+    pub fn id(&self) -> ClientId {
         ClientId::new(&format!("{}.{}", self.name, self.generation))
             .expect("devices have short names")
     }

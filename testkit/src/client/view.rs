@@ -6,7 +6,7 @@ use tidegate_core::{
     change::Action,
     id::{DocumentKey, TypeName},
     model::{MergeStrategy, Model},
-    value::{Document, Value},
+    value::{Document, Value, defaults},
 };
 
 use super::{Client, Edit, Slip};
@@ -31,7 +31,11 @@ impl Client {
     /// What is shown once an edit is made on it.
     fn over(&self, shown: Option<Document>, edit: &Edit) -> Option<Document> {
         let (set, seen) = match &edit.change.action {
-            Action::Create { document, .. } => return Some(document.clone()),
+            Action::Create { document, .. } => {
+                let mut shown = self.known.defaults(&edit.change.key.type_name);
+                shown.extend(document.clone());
+                return Some(shown);
+            }
             Action::Delete { .. } => return None,
             Action::Update { set, seen, .. } => (set, seen),
         };
@@ -69,23 +73,41 @@ impl Client {
     }
 
     fn merge(&self, type_name: &TypeName, name: &str) -> Option<MergeStrategy> {
-        let merge = self.merges.0.get(type_name)?.get(name).copied();
+        let merge = self.known.0.get(type_name)?.merges.get(name).copied();
         merge.filter(|_| !self.slips(Slip::ViewAbsolute))
     }
 }
 
-/// What a client knows of its model: how the fields of each type are merged.
-#[derive(Debug)]
-pub(super) struct Merges(BTreeMap<TypeName, BTreeMap<String, MergeStrategy>>);
+/// What a client knows of its model, by type.
+#[derive(Debug, Clone)]
+pub(super) struct Known(BTreeMap<TypeName, KnownType>);
 
-impl Merges {
+#[derive(Debug, Clone)]
+struct KnownType {
+    /// How its fields are merged.
+    merges: BTreeMap<String, MergeStrategy>,
+    /// What a create has that leaves a field out.
+    defaults: Document,
+}
+
+impl Known {
     pub(super) fn of(model: &Model) -> Self {
         let types = model.types.iter().map(|of| {
             let fields = of.fields.iter();
             let merged = fields.filter_map(|field| Some((field.stored_as.clone(), field.merge?)));
-            (of.stored_as.clone(), merged.collect())
+            let merges = merged.collect();
+            let mut defaults = Document::new();
+            defaults::fill(model, &of.fields, &mut defaults);
+            (of.stored_as.clone(), KnownType { merges, defaults })
         });
         Self(types.collect())
+    }
+
+    fn defaults(&self, type_name: &TypeName) -> Document {
+        let known = self.0.get(type_name);
+        known
+            .map(|known| known.defaults.clone())
+            .unwrap_or_default()
     }
 }
 
