@@ -69,6 +69,7 @@ pub(crate) struct StoreConfig {
     pub(crate) tombstone_retention: Duration,
     /// Whether gateways take over what other services write to the collections.
     pub(crate) follow: bool,
+    pub(crate) digests: bool,
 }
 
 impl StoreConfig {
@@ -79,6 +80,7 @@ impl StoreConfig {
             prefix: "tidegate.".to_owned(),
             tombstone_retention: Duration::from_secs(90 * 24 * 60 * 60),
             follow: true,
+            digests: true,
         }
     }
 }

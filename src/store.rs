@@ -26,6 +26,7 @@ use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
     checkpoint::TokenKey,
+    digest::ScopeSums,
     entry::{Entry, FeedItem, ScopeState},
     generation::{ModelState, Standing},
     id::{
@@ -80,6 +81,11 @@ pub trait Store: Send + Sync {
         _user: Option<&UserId>,
     ) -> Result<Box<dyn Snapshot>, StoreError> {
         self.snapshot().await
+    }
+
+    /// Counts the living documents of a scope, if their sums are not kept yet, or in any case. Commits go on meanwhile.
+    async fn keep_sums(&self, _scope: &Scope, _again: bool) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// A scope's head by a linearizable read (rules.md 2.4).
@@ -186,6 +192,28 @@ pub trait Snapshot: Send {
         after: Option<&DocumentKey>,
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
+
+    /// The sums of the living documents of those among these scopes for which the store keeps them (rules.md 2.10).
+    async fn sums(
+        &mut self,
+        _scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
+        Ok(HashMap::new())
+    }
+
+    /// The sums of a scope's living documents, counted now.
+    async fn count(&mut self, _scope: &Scope) -> Result<ScopeSums, StoreError> {
+        Ok(ScopeSums::default())
+    }
+
+    /// Scopes in an order of the store's, after one of them, at most `limit`.
+    async fn scopes_after(
+        &mut self,
+        _after: Option<&Scope>,
+        _limit: usize,
+    ) -> Result<Vec<Scope>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// What the inbox holds of a conflict.
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError>;

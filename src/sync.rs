@@ -6,6 +6,7 @@ mod api_history;
 mod change;
 mod commit;
 mod decline;
+mod digests;
 mod doctor;
 mod error;
 mod grants;
@@ -40,6 +41,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::{
     api_history::ApiHistory,
     commit::{CommitQueue, GroupCommitter, ScopeHeads},
+    digests::ScopeCounter,
     grants::{GrantCache, UserMemberships},
     import::{ImportStatus, PushCounter},
     live::LiveFeed,
@@ -50,6 +52,7 @@ use self::{
 pub use self::{
     change::{ChangeText, ChangeView, StoredChange},
     decline::DeclineRequest,
+    digests::examine_digests,
     doctor::FeedExamination,
     error::SyncError,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
@@ -204,6 +207,7 @@ pub struct SyncService {
     pushes: Arc<PushCounter>,
     imports: ImportStatus,
     apis: ApiHistory,
+    counter: ScopeCounter,
     live: Arc<LiveFeed>,
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
@@ -234,6 +238,7 @@ impl SyncService {
         let counter = Arc::clone(&pushes);
         let commits = CommitQueue::start(committer, limits.push_queue_bytes, heads, counter);
         Arc::new(Self {
+            counter: ScopeCounter::of(Arc::clone(&store)),
             model,
             store,
             clock,

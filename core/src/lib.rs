@@ -59,7 +59,7 @@
 //! let known = KnownTypes::of(&model, &models);
 //! let standing = Standing { generation: models.lead, leads: true, term: models.term };
 //! let view = PageInputs { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new(), known: &known, standing };
-//! let page = PageCursor::resume(PageRequest { checkpoint: None, types: RequestedTypes::All, refresh: Refresh::default() }, &view);
+//! let page = PageCursor::resume(PageRequest { checkpoint: None, types: RequestedTypes::All, refresh: Refresh::default(), reread: BTreeSet::new() }, &view);
 //! assert_eq!((page.ranges()[0].after, page.ranges()[0].through), (Seq(0), Seq(1)));
 //! // Both go offline at version 1, and both spend time on the task. Nobody's minutes are lost.
 //! let base = BaseVersion(1);
@@ -82,6 +82,7 @@
 //! * [`generation`]: which models a store is served by.
 //! * [`change`]: one item of a push.
 //! * [`decide`](mod@decide): what one change does to one entry.
+//! * [`digest`]: what is live in a scope, as one number.
 //! * [`outcome`]: what became of a change.
 //! * [`inbox`]: changes that wait for a person to resolve them.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
@@ -99,6 +100,7 @@ pub mod change;
 pub mod checkpoint;
 pub mod collect;
 pub mod decide;
+pub mod digest;
 pub mod entry;
 pub mod generation;
 pub mod grant;

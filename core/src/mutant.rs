@@ -36,6 +36,14 @@ pub enum Mutant {
     RemovalsSparedToHead,
     /// 2.8: a client that began a scope long ago gets no removals either.
     RemovalsSparedAlways,
+    /// 2.10: a document that moves stays in the digest of the scope that it leaves.
+    SumsKeptByMoves,
+    /// 2.10: withheld documents count in digests.
+    WithheldSummed,
+    /// 2.10: a page has digests before the client has everything.
+    DigestEarly,
+    /// 2.10: a page has the digests of scopes of which it hides something.
+    DigestOfHidden,
     /// 3.1: a version begins at 1 again when the entry was collected.
     VersionsRestart,
     /// 3.1: `collect` leaves the floor where it was.

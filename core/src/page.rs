@@ -34,6 +34,8 @@ pub struct PageRequest {
     pub types: RequestedTypes,
     /// The types that it wants from the beginning again.
     pub refresh: Refresh,
+    /// The scopes that it wants to read again as if they had been revoked and granted (rules.md 2.11).
+    pub reread: BTreeSet<Scope>,
 }
 
 /// The part of the store that a page depends on, all of one moment.
@@ -97,6 +99,8 @@ pub struct PageCursor {
     /// The types of the tracks that the page reads. They stand before the tracks of types that the gateway does not know.
     read: Vec<Arc<BTreeSet<TypeName>>>,
     heads: BTreeMap<Scope, Seq>,
+    /// Whether the page reads all scopes, and knows all types that the client asks for.
+    is_whole: bool,
 }
 
 /// A range of a feed that a page has to read.
@@ -122,6 +126,7 @@ impl PageCursor {
             checkpoint: None,
             types: request.types.clone(),
             refresh: request.refresh.clone(),
+            reread: BTreeSet::new(),
         };
         let taken_up = Self::take_up(request, view);
         if taken_up.checkpoint.tracks.len() == 1
@@ -144,7 +149,7 @@ impl PageCursor {
             refreshed,
         } = checkpoint;
         let mut tracks = Tracks::of(tracks, view.known);
-        let revoked = tracks.drop_revoked(view.grants);
+        let revoked = tracks.drop_revoked(|scope| view.grants.can_read(scope));
         skipped.retain(|scope, _| view.grants.can_read(scope));
         let lacking = tracks
             .read
@@ -157,6 +162,7 @@ impl PageCursor {
             revoked,
             heads: heads(added, view),
             read: tracks.names(view.known),
+            is_whole: false,
             checkpoint: Checkpoint {
                 epoch,
                 tracks: tracks.into_list(),
@@ -172,8 +178,13 @@ impl PageCursor {
             checkpoint,
             types,
             refresh,
+            reread,
         } = request;
         let wanted = view.known.requested(&types);
+        let knows_all = match &types {
+            RequestedTypes::All => true,
+            RequestedTypes::Only(names) => names.len() == wanted.len(),
+        };
         let kept = checkpoint.and_then(|mut checkpoint| {
             let held = std::mem::take(&mut checkpoint.tracks);
             let mut tracks = Tracks::of(held, view.known);
@@ -194,9 +205,12 @@ impl PageCursor {
             };
             (fresh, Tracks::default())
         });
-        let revoked = tracks.drop_revoked(view.grants);
-        let is_granted = |scope: &Scope| view.grants.can_read(scope);
-        checkpoint.skipped.retain(|scope, _| is_granted(scope));
+        let is_kept = |scope: &Scope| view.grants.can_read(scope) && !reread.contains(scope);
+        let mut revoked = tracks.drop_revoked(is_kept);
+        let begun = |scope: &Scope| view.grants.can_read(scope) && !revoked.contains(scope);
+        let unheld: Vec<_> = reread.iter().filter(|it| begun(it)).cloned().collect();
+        revoked.extend(unheld);
+        checkpoint.skipped.retain(|scope, _| is_kept(scope));
         for (scope, skipped) in &mut checkpoint.skipped {
             if let Some(seq) = skipped.take_due(view.standing) {
                 tracks.go_back(scope, seq, view);
@@ -216,6 +230,7 @@ impl PageCursor {
             revoked,
             heads,
             read: tracks.names(view.known),
+            is_whole: knows_all && tracks.unknown.is_empty(),
             checkpoint: Checkpoint {
                 tracks: tracks.into_list(),
                 ..checkpoint
@@ -251,6 +266,40 @@ impl PageCursor {
                     })
                 })
             })
+            .collect()
+    }
+
+    /// The scopes of which the page may have a digest: those of which the client then has everything. There are none
+    /// before the end of a catch-up, or if the client may hold types that the page does not speak of (rules.md 2.10).
+    pub fn caught_up(&self) -> BTreeSet<Scope> {
+        let is_early = !self.ranges().is_empty() && !is_active(Mutant::DigestEarly);
+        if !self.is_whole || is_early {
+            return BTreeSet::new();
+        }
+        let Checkpoint {
+            tracks, skipped, ..
+        } = &self.checkpoint;
+        let is_at = |scope: &Scope, head: &Seq| {
+            let mut positions = tracks.iter().map(|track| track.positions.get(scope));
+            positions.all(|position| position.is_some_and(|position| position.seq == *head))
+        };
+        // A late snapshot does not know where the client's documents are by now.
+        let late = self.heads.iter().any(|(scope, head)| {
+            let mut positions = tracks.iter().filter_map(|track| track.positions.get(scope));
+            positions.any(|position| position.seq > *head)
+        });
+        let heads = self.heads.iter().filter(|(scope, head)| {
+            !late && **head > Seq::START && !skipped.contains_key(*scope) && is_at(scope, head)
+        });
+        heads.map(|(scope, _)| scope.clone()).collect()
+    }
+
+    /// The types of the page.
+    pub fn types(&self) -> BTreeSet<TypeName> {
+        self.read
+            .iter()
+            .flat_map(|types| types.iter())
+            .cloned()
             .collect()
     }
 

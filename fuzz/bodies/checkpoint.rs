@@ -97,6 +97,7 @@ fn resume(model: &Model, models: &ModelState, checkpoint: Checkpoint) {
         checkpoint: Some(checkpoint),
         types: RequestedTypes::All,
         refresh: Refresh::default(),
+        reread: Default::default(),
     };
     let mut cursor = PageCursor::resume(request, &view);
     for stretch in cursor.ranges() {

@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 86] = [
+pub const CATALOGUE: [Broken; 91] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -54,6 +54,10 @@ pub const CATALOGUE: [Broken; 86] = [
     Broken { fault: Fault::Gateway(Mutant::PastSent), rule: "2.8", says: "a client that begins a scope is sent what was removed before" },
     Broken { fault: Fault::Gateway(Mutant::RemovalsSparedToHead), rule: "2.8", says: "it is not sent what is removed while it reads" },
     Broken { fault: Fault::Gateway(Mutant::RemovalsSparedAlways), rule: "2.8", says: "a client that began a scope long ago is not sent removals either" },
+    Broken { fault: Fault::Gateway(Mutant::SumsKeptByMoves), rule: "2.10", says: "a document that moves stays in the digest of the scope that it leaves" },
+    Broken { fault: Fault::Gateway(Mutant::WithheldSummed), rule: "2.10", says: "withheld documents count in digests" },
+    Broken { fault: Fault::Gateway(Mutant::DigestEarly), rule: "2.10", says: "a page has digests before the client has everything" },
+    Broken { fault: Fault::Gateway(Mutant::DigestOfHidden), rule: "2.10", says: "a page has the digests of scopes of which it hides something" },
     Broken { fault: Fault::Gateway(Mutant::VersionsRestart), rule: "3.1", says: "versions begin at 1 again when an entry was collected" },
     Broken { fault: Fault::Gateway(Mutant::FloorStays), rule: "3.1", says: "`collect` leaves the floor where it was" },
     Broken { fault: Fault::Gateway(Mutant::SeqTwice), rule: "3.1", says: "a marker takes a seq that another write has" },
@@ -111,6 +115,7 @@ pub const CATALOGUE: [Broken; 86] = [
     Broken { fault: Fault::Client(Slip::RemovalsForgotten), rule: "1.6", says: "removals are not remembered while a push is unanswered" },
     Broken { fault: Fault::Client(Slip::RemovalsGlobal), rule: "1.6", says: "a remembered REVOKE speaks of all scopes" },
     Broken { fault: Fault::Client(Slip::UnconfirmedStay), rule: "1.7", says: "what no pull confirms stays" },
+    Broken { fault: Fault::Client(Slip::DigestAtOnce), rule: "1.18", says: "it compares digests with what an answer brought since" },
     Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
     Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
     Broken { fault: Fault::Client(Slip::ViewAbsolute), rule: "1.8", says: "the view shows what was set, and not what is added" },
@@ -141,14 +146,15 @@ pub fn catch(fault: Fault, mut seeds: impl Iterator<Item = u64>) -> Option<(Stor
 /// Whether only gateways of two models show the broken rule.
 fn needs_two_models(fault: Fault) -> bool {
     use Mutant::{
-        ImportedAlone, LaterIgnored, LeadUnscanned, MisplacedStays, MovingShown, OtherShapes,
-        OthersDropped, StartAtHead, StartForgotten, TermIgnored, UnknownBelowTheFloor,
+        DigestOfHidden, ImportedAlone, LaterIgnored, LeadUnscanned, MisplacedStays, MovingShown,
+        OtherShapes, OthersDropped, StartAtHead, StartForgotten, TermIgnored, UnknownBelowTheFloor,
         UnknownTypesPassed, UnreadPassed,
     };
     match fault {
         Fault::Gateway(mutant) => matches!(
             mutant,
-            ImportedAlone
+            DigestOfHidden
+                | ImportedAlone
                 | LaterIgnored
                 | LeadUnscanned
                 | MisplacedStays

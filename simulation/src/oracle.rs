@@ -75,6 +75,8 @@ pub enum Property {
     Accounted,
     /// A transaction takes effect whole or not at all.
     Whole,
+    /// The digests of a page are those of what its reader then holds.
+    Equal,
     /// Nothing panics.
     NoPanic,
 }

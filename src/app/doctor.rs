@@ -18,7 +18,7 @@ use crate::{
         finding::{Finding, StorePresence, Topic},
         mongo::MongoStore,
     },
-    sync::FeedExamination,
+    sync::{FeedExamination, examine_digests},
 };
 
 /// All that was found.
@@ -46,7 +46,9 @@ impl Report {
         repairs: bool,
     ) -> Result<(), StoreError> {
         let url = match &config.url {
-            StoreUrl::Embedded(directory) => return self.embedded(directory, own).await,
+            StoreUrl::Embedded(directory) => {
+                return self.embedded(config, directory, own, repairs).await;
+            }
             StoreUrl::Mongodb(url) => url,
         };
         let model = &own.model;
@@ -63,6 +65,10 @@ impl Report {
             true => MongoStore::open_existing(&options, model).await?,
             false => MongoStore::open_to_read(&options, model).await?,
         });
+        if config.digests {
+            let digests = examine_digests(store.as_ref(), repairs).await?;
+            self.findings.push(digests);
+        }
         self.model(own, store.as_ref()).await?;
         let models = store.models();
         let record = models.record().await?;
@@ -102,7 +108,13 @@ impl Report {
         Ok(())
     }
 
-    async fn embedded(&mut self, directory: &Path, own: &OwnModel) -> Result<(), StoreError> {
+    async fn embedded(
+        &mut self,
+        config: &StoreConfig,
+        directory: &Path,
+        own: &OwnModel,
+        repairs: bool,
+    ) -> Result<(), StoreError> {
         let (presence, findings) = examine_embedded(directory)?;
         self.findings.extend(findings);
         match presence {
@@ -124,6 +136,9 @@ impl Report {
         let message = "an embedded store, of which heads, feed and model are examined: it has no server, no collections of other services and no importer";
         self.findings.push(Finding::good(Topic::Store, message));
         self.findings.extend(store.examine_all().await?);
+        if config.digests {
+            self.findings.push(examine_digests(&store, repairs).await?);
+        }
         self.model(own, &store).await
     }
 }

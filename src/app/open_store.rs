@@ -36,6 +36,7 @@ pub(crate) async fn open(
         StoreUrl::Embedded(directory) => {
             let options = EmbeddedOptions {
                 conversion: shown_conversion(),
+                keeps_sums: config.digests,
                 ..EmbeddedOptions::new(new_epoch(), new_token_key())
             };
             let store = EmbeddedStore::open(directory, &options)?;
@@ -139,6 +140,7 @@ pub(super) async fn mongo_options(
     Ok(MongoOptions {
         prefix: config.prefix.clone(),
         conversion: shown_conversion(),
+        keeps_sums: config.digests,
         ..MongoOptions::new(client, &url.database, new_epoch(), random)
     })
 }

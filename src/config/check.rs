@@ -96,11 +96,13 @@ fn store(reader: &mut SettingReader) -> Option<StoreConfig> {
         },
     );
     let follow = reader.get("store.follow", "true or false", Ok::<bool, SettingError>);
+    let digests = reader.get("store.digests", "true or false", Ok::<bool, SettingError>);
     let default = StoreConfig::new(url?);
     Some(StoreConfig {
         prefix: prefix.unwrap_or(default.prefix),
         tombstone_retention: retention.unwrap_or(default.tombstone_retention),
         follow: follow.unwrap_or(default.follow),
+        digests: digests.unwrap_or(default.digests),
         url: default.url,
     })
 }

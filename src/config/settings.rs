@@ -9,7 +9,7 @@ use super::problem::{ConfigProblem, SettingSource};
 use crate::limits::NUMBERS;
 
 /// The settings besides [`NUMBERS`].
-pub(super) const KEYS: [&str; 31] = [
+pub(super) const KEYS: [&str; 32] = [
     "listen",
     "model",
     "store.url",
@@ -18,6 +18,7 @@ pub(super) const KEYS: [&str; 31] = [
     "store.prefix",
     "store.tombstone_retention",
     "store.follow",
+    "store.digests",
     "auth.algorithms",
     "auth.jwks_url",
     "auth.public_key_file",

@@ -69,7 +69,7 @@ fn the_shortest_configuration_gets_safe_defaults() {
     assert_eq!(lines(&loaded.warnings), "");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     127.0.0.1:4000 "model.graphql"
-    StoreConfig { url: Mongodb(MongodbUrl(db1:27017,db2:27017/app)), prefix: "tidegate.", tombstone_retention: 7776000s, follow: true }
+    StoreConfig { url: Mongodb(MongodbUrl(db1:27017,db2:27017/app)), prefix: "tidegate.", tombstone_retention: 7776000s, follow: true, digests: true }
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: [], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
@@ -82,7 +82,7 @@ fn every_setting_can_come_from_the_file() {
     let text = r#"
         listen = "[::1]:8080"
         model = "app.graphql"
-        store = { url = "embedded:/var/lib/tidegate", username = "me", password = "hunter2", prefix = "sync_", tombstone_retention = "12h", follow = false }
+        store = { url = "embedded:/var/lib/tidegate", username = "me", password = "hunter2", prefix = "sync_", tombstone_retention = "12h", follow = false, digests = false }
         graphql = { introspection = true, graphiql = true }
         http.allowed_origins = ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"]
         http.allowed_headers = ["X-Tenant"]
@@ -104,7 +104,7 @@ fn every_setting_can_come_from_the_file() {
     ");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     [::1]:8080 "app.graphql"
-    StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s, follow: false }
+    StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s, follow: false, digests: false }
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
     HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], allowed_headers: ["x-tenant"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
@@ -199,7 +199,7 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(lines(&loaded.warnings), "");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     0.0.0.0:8080 "app.graphql"
-    StoreConfig { url: Mongodb(MongodbUrl(db1:27017/app)), prefix: "sync_", tombstone_retention: 2592000s, follow: true }
+    StoreConfig { url: Mongodb(MongodbUrl(db1:27017/app)), prefix: "sync_", tombstone_retention: 2592000s, follow: true, digests: true }
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }

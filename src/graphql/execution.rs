@@ -27,7 +27,7 @@ use super::{
     introspection,
     plan::{BEGINNING, OperationPlan, Planned, PlannedRoot},
     render::{
-        RenderResult, Text,
+        RenderResult, Text, fields_of,
         load::{AnswerBudget, DocumentLoader},
     },
     request::{ArgumentValues, OperationArguments, OperationKind, Selection},
@@ -57,6 +57,12 @@ impl Call {
         let mut hasher = DefaultHasher::new();
         self.selection.fields[self.index].below.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Whether this field of the answer's object, which is of the type `of`, is selected.
+    pub(super) fn selects(&self, of: &str, name: &str) -> bool {
+        let fields = fields_of(&self.selection.fields[self.index].below, of);
+        fields.iter().any(|field| *field.name == *name)
     }
 }
 

@@ -8,6 +8,7 @@ mod inbox;
 pub(crate) mod raw;
 #[cfg(test)]
 mod round_trips;
+mod sums;
 mod value;
 mod view;
 
@@ -38,6 +39,7 @@ pub(crate) use self::{
     client::{decode_api, decode_client, decode_last, encode_client},
     inbox::{decode_position, decode_record, encode_record},
     raw::type_name,
+    sums::{append_sums, encode_sums, read_sums},
     value::{decode_decimal, encode_value},
 };
 use crate::withheld;

@@ -14,6 +14,7 @@ mod numbers;
 mod opening;
 mod read_only_file;
 mod snapshot;
+mod sums;
 mod tables;
 mod view;
 mod write;
@@ -43,6 +44,7 @@ use self::{
     file::StoreFile,
     models::EmbeddedModels,
     snapshot::{EmbeddedSnapshot, SnapshotOpener},
+    sums::SumsWork,
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
 use super::{
@@ -64,6 +66,8 @@ pub struct EmbeddedOptions {
     pub cache_bytes: usize,
     /// How many events a follower of the tail may lag behind before it has to restart.
     pub tail_events_max: usize,
+    /// Whether it keeps the sums of scopes, from which digests are made.
+    pub keeps_sums: bool,
     /// Receives how far the conversion of a file of the format before has come.
     pub conversion: Progress,
 }
@@ -76,6 +80,7 @@ impl EmbeddedOptions {
             first_key,
             cache_bytes: 16 << 20,
             tail_events_max: 256,
+            keeps_sums: true,
             conversion: Progress::default(),
         }
     }
@@ -166,6 +171,17 @@ impl Store for EmbeddedStore {
         let mut snapshot = self.snapshot().await?;
         let states = snapshot.scopes(&BTreeSet::from([scope.clone()])).await?;
         Ok(states.get(scope).map_or(Seq::START, |state| state.head))
+    }
+
+    async fn keep_sums(&self, scope: &Scope, again: bool) -> Result<(), StoreError> {
+        if !self.file.keeps_sums {
+            return Ok(());
+        }
+        let first = match again {
+            true => SumsWork::Restart,
+            false => SumsWork::Begin,
+        };
+        self.complete_sums(scope, first).await
     }
 
     fn models(&self) -> Arc<dyn Models> {

@@ -84,6 +84,8 @@ pub enum Topic {
     Indexes,
     /// Heads and floors of scopes.
     Heads,
+    /// The digests of scopes, by their documents.
+    Digests,
     /// The stored documents, by the model.
     Model,
     /// Who imports, and how far it has come.

@@ -38,6 +38,7 @@ mod server;
 mod slots;
 mod snapshot;
 mod state;
+mod sums;
 mod update;
 mod walk;
 mod write;
@@ -107,6 +108,8 @@ pub struct MongoOptions {
     pub call_max: Duration,
     /// The longest time for which a commit is repeated.
     pub commit_max: Duration,
+    /// Whether it keeps the sums of scopes, from which digests are made.
+    pub keeps_sums: bool,
     /// Receives how far the conversion of a store of the format before has come.
     pub conversion: Progress,
 }
@@ -123,6 +126,7 @@ impl MongoOptions {
             transactions_max: 3,
             call_max: Duration::from_secs(10),
             commit_max: Duration::from_secs(25),
+            keeps_sums: true,
             conversion: Progress::default(),
         }
     }
@@ -174,6 +178,7 @@ struct MongoContext {
     random: Random,
     call_max: Duration,
     commit_max: Duration,
+    keeps_sums: bool,
 }
 
 impl MongoStore {
@@ -329,6 +334,13 @@ impl Store for MongoStore {
         Ok(Box::new(
             MongoSnapshot::open(&self.context, scopes, user).await?,
         ))
+    }
+
+    async fn keep_sums(&self, scope: &Scope, again: bool) -> Result<(), StoreError> {
+        match self.context.keeps_sums {
+            true => self.context.keep_sums(scope, again).await,
+            false => Ok(()),
+        }
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {

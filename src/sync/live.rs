@@ -6,7 +6,7 @@
 mod ring;
 mod subscribers;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
@@ -83,6 +83,7 @@ impl SyncService {
                 Start::Checkpoint => request,
                 Start::Now => PullRequest {
                     refresh: Refresh::default(),
+                    reread: BTreeSet::new(),
                     ..request
                 },
             },
@@ -293,6 +294,8 @@ impl Subscription {
                 checkpoint: Some(Token::Kept(Checkpoint::clone(&last.at))),
                 types: self.request.types.clone(),
                 refresh: self.request.refresh.clone(),
+                reread: BTreeSet::new(),
+                digests: self.request.digests,
                 limit: self.request.limit,
             },
         };

@@ -8,9 +8,11 @@ use std::{
 use tidegate_core::{
     checkpoint::{Checkpoint, KnownTypes, Refresh, RequestedTypes, Token, TokenKey},
     decide::DOCUMENT_BYTES_MAX,
+    digest::{ScopeDigest, ScopeSums},
     entry::{FeedItem, ScopeState},
     generation::{Generation, ModelState, Standing},
-    id::{Epoch, Scope, Seq, UserId},
+    id::{Epoch, Scope, Seq, TypeName, UserId},
+    mutant::{Mutant, is_active},
     page::{self, PageCursor, PageInputs, PageRequest},
     view::RecordHead,
 };
@@ -23,6 +25,12 @@ use crate::{
     store::{ScanRange, Snapshot, StoreError},
 };
 
+/// The bytes of a digest beside the name of its scope.
+const DIGEST_BYTES: usize = 128;
+
+/// The bytes of the sum of a type.
+const SUM_BYTES: usize = 96;
+
 /// The request of a client.
 #[derive(Debug, Clone)]
 pub struct PullRequest {
@@ -32,6 +40,10 @@ pub struct PullRequest {
     pub types: RequestedTypes,
     /// The types that it wants from the beginning again.
     pub refresh: Refresh,
+    /// The scopes that it drops, and wants from the beginning again.
+    pub reread: BTreeSet<Scope>,
+    /// Whether it wants the digests of scopes.
+    pub digests: bool,
     /// The most changes on the page.
     pub limit: usize,
 }
@@ -60,6 +72,8 @@ impl PullRequest {
             checkpoint: checkpoint.map(Token::parse).transpose()?,
             types,
             refresh: Refresh::default(),
+            reread: BTreeSet::new(),
+            digests: false,
             limit,
         })
     }
@@ -78,6 +92,8 @@ pub struct Page {
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
     pub revoked: Vec<Scope>,
+    /// The sums of the scopes of which the client then has everything, if it asked for digests.
+    pub(super) sums: Option<BTreeMap<Scope, ScopeSums>>,
     pub(super) reader: Arc<PageReader>,
     pub(super) unshown: Arc<Unshown>,
     /// Counts what was read for it, until the last copy is dropped.
@@ -103,8 +119,10 @@ pub(super) struct Unshown(Mutex<Notes>);
 struct Notes {
     /// The lowest seq in each scope.
     lowest: BTreeMap<Scope, Seq>,
-    /// Whether the token was written before the last note.
-    is_token_stale: bool,
+    /// Whether something was written that depends on the notes.
+    is_read: bool,
+    /// Whether there was a note after that.
+    is_stale: bool,
 }
 
 impl Unshown {
@@ -113,14 +131,14 @@ impl Unshown {
         let lowest = notes.lowest.get(&scope);
         if lowest.is_none_or(|lowest| seq < *lowest) {
             notes.lowest.insert(scope, seq);
-            notes.is_token_stale = true;
+            notes.is_stale = notes.is_read;
         }
     }
 
     /// Adds the notes to the checkpoint of their page.
     pub(super) fn add_to(&self, checkpoint: &mut Arc<Checkpoint>, standing: Standing) {
         let mut notes = self.0.lock();
-        notes.is_token_stale = false;
+        notes.is_read = true;
         if notes.lowest.is_empty() {
             return;
         }
@@ -129,13 +147,23 @@ impl Unshown {
             checkpoint.skip(scope, *seq, standing);
         }
     }
+
+    fn has(&self, scope: &Scope) -> bool {
+        let mut notes = self.0.lock();
+        notes.is_read = true;
+        notes.lowest.contains_key(scope) && !is_active(Mutant::DigestOfHidden)
+    }
+
+    /// Whether something was noted after the token or digests were written. Forgets it.
+    fn take_stale(&self) -> bool {
+        std::mem::take(&mut self.0.lock().is_stale)
+    }
 }
 
 impl Page {
     /// The client's position after the page, as a token. It names what was not shown so far.
     pub fn token(&self) -> String {
-        let hidden = self.changes.iter().filter(|change| change.is_hidden());
-        hidden.for_each(|change| self.withhold(change));
+        self.withhold_hidden();
         let PageReader {
             key,
             user,
@@ -145,6 +173,31 @@ impl Page {
         let mut checkpoint = Arc::clone(&self.checkpoint);
         self.unshown.add_to(&mut checkpoint, *standing);
         checkpoint.seal(key, user)
+    }
+
+    /// The digests of the scopes of which the client then has everything, as far as they are kept. `name` says what the
+    /// answer calls a type. None if the client did not ask for them, or if there is more.
+    pub fn digests(
+        &self,
+        name: impl Fn(&TypeName) -> String,
+    ) -> Option<Vec<(&Scope, ScopeDigest)>> {
+        self.withhold_hidden();
+        let shown = self
+            .sums
+            .as_ref()
+            .filter(|_| !self.has_more || is_active(Mutant::DigestEarly))?
+            .iter();
+        let shown = shown.filter(|(scope, _)| !self.unshown.has(scope));
+        Some(
+            shown
+                .map(|(scope, sums)| (scope, sums.digest(&name)))
+                .collect(),
+        )
+    }
+
+    fn withhold_hidden(&self) {
+        let hidden = self.changes.iter().filter(|change| change.is_hidden());
+        hidden.for_each(|change| self.withhold(change));
     }
 
     /// Notes that a change of the page cannot be shown.
@@ -161,9 +214,9 @@ impl Page {
         !self.reader.standing.leads && is_withheld()
     }
 
-    /// Whether a change was withheld after the token was made.
-    pub fn is_token_stale(&self) -> bool {
-        self.unshown.0.lock().is_token_stale
+    /// Whether a change was withheld after the token or digests were made. Says so once.
+    pub fn take_stale(&self) -> bool {
+        self.unshown.take_stale()
     }
 
     /// The epoch its versions belong to.
@@ -187,6 +240,7 @@ impl Page {
             has_more: false,
             reset: false,
             revoked: Vec::new(),
+            sums: None,
             reader,
             unshown: Arc::default(),
             _lease: None,
@@ -194,11 +248,21 @@ impl Page {
     }
 
     fn counted_for(self, caller: &Caller) -> Result<Self, SyncError> {
-        let bytes = self.changes.iter().map(StoredChange::bytes).sum();
+        let changes: usize = self.changes.iter().map(StoredChange::bytes).sum();
+        let bytes = changes + self.digest_bytes();
         Ok(Self {
             _lease: caller.lease(bytes)?,
             ..self
         })
+    }
+
+    /// About how many bytes the digests have, in memory and as text.
+    pub fn digest_bytes(&self) -> usize {
+        let sums = self.sums.iter().flatten();
+        let bytes = sums.map(|(scope, sums)| {
+            scope.as_str().len() + DIGEST_BYTES + sums.iter().count() * SUM_BYTES
+        });
+        bytes.sum()
     }
 
     /// Whether the page changes anything for the client.
@@ -232,9 +296,15 @@ impl SyncService {
         let limit = request.limit;
         let _reserved = caller.reserve(page_bytes(limit, bytes_max)).await?;
         let page = in_time(async {
+            let asks_digests = request.digests;
             let mut reading = self.read(caller, request).await?;
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
-            Ok::<_, SyncError>(reading.into_page(filled.as_ref()))
+            let sums = match asks_digests {
+                true => Some(self.sums(&mut reading).await?),
+                false => None,
+            };
+            let page = reading.into_page(filled.as_ref());
+            Ok::<_, SyncError>(Page { sums, ..page })
         });
         page.await?.counted_for(caller)
     }
@@ -291,6 +361,8 @@ impl SyncService {
                 checkpoint: None,
                 types,
                 refresh: Refresh::default(),
+                reread: BTreeSet::new(),
+                digests: false,
                 limit: 1,
             };
             let mut reading = self.read(caller, request).await?;
@@ -340,9 +412,22 @@ impl SyncService {
             checkpoint,
             types: request.types,
             refresh: request.refresh,
+            reread: request.reread,
         };
         let cursor = PageCursor::resume(request, &view);
         Ok(Reading::new(snapshot, reader, cursor))
+    }
+
+    /// The sums of the scopes in which the client has everything, by the types of the page.
+    async fn sums(&self, reading: &mut Reading) -> Result<BTreeMap<Scope, ScopeSums>, StoreError> {
+        let scopes = reading.cursor.caught_up();
+        if scopes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let types = reading.cursor.types();
+        let mut sums = self.counter.sums(&mut *reading.snapshot, &scopes).await?;
+        sums.values_mut().for_each(|sums| sums.retain(&types));
+        Ok(sums)
     }
 
     /// What pages of the snapshot are made with.

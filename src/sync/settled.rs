@@ -17,6 +17,7 @@ use futures_util::{
 };
 use tidegate_core::{
     checkpoint::TokenKey,
+    digest::ScopeSums,
     entry::{Entry, FeedItem, Record, ScopeState},
     generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName, UserId},
@@ -247,6 +248,10 @@ impl Store for SettledStore {
         self.view.over(inner)
     }
 
+    async fn keep_sums(&self, scope: &Scope, again: bool) -> Result<(), StoreError> {
+        self.inner.keep_sums(scope, again).await
+    }
+
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.inner.confirmed_head(scope).await
     }
@@ -348,6 +353,26 @@ impl Snapshot for SettledSnapshot {
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         self.inner.walk(after, limit).await
+    }
+
+    /// With what is hidden. Pages that hide something say so in their checkpoints, and have no digest then.
+    async fn sums(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
+        self.inner.sums(scopes).await
+    }
+
+    async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
+        self.inner.count(scope).await
+    }
+
+    async fn scopes_after(
+        &mut self,
+        after: Option<&Scope>,
+        limit: usize,
+    ) -> Result<Vec<Scope>, StoreError> {
+        self.inner.scopes_after(after, limit).await
     }
 
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {

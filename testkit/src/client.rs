@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     change::{Action, BaseVersion, Change},
     checkpoint::{Checkpoint, RequestedTypes},
+    digest::{ScopeDigest, ScopeSums},
     entry::FeedItem,
     generation::TypeNumber,
     id::{ClientId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, Version},
@@ -132,6 +133,8 @@ pub struct Page {
     pub has_more: bool,
     pub reset: bool,
     pub revoked: Vec<Scope>,
+    /// The digests of the scopes that the client then has whole.
+    pub digests: BTreeMap<Scope, ScopeDigest>,
 }
 
 /// A page on its way to the client.
@@ -180,6 +183,10 @@ pub struct Client {
     pub outcomes: BTreeMap<u32, Fate>,
     /// How often it has asked for its last id.
     questions: u32,
+    /// When the last answer came.
+    answered: u32,
+    /// 1.18: the scopes of which it holds something else than the server has.
+    pub differing: BTreeSet<Scope>,
     slip: Option<Slip>,
 }
 
@@ -207,6 +214,8 @@ impl Client {
             unknown_creates: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             questions: 0,
+            answered: 0,
+            differing: BTreeSet::new(),
             slip,
         }
     }
@@ -218,6 +227,15 @@ impl Client {
             .filter(|(_, held)| !scopes.contains(&held.scope))
             .map(|(key, held)| (key.clone(), held.version))
             .collect()
+    }
+
+    /// What it holds of a scope, as one number.
+    pub fn digest(&self, scope: &Scope) -> ScopeDigest {
+        let mut sums = ScopeSums::default();
+        for (key, held) in self.held.iter().filter(|(_, held)| held.scope == *scope) {
+            sums.add(key, held.version);
+        }
+        sums.digest(TypeName::to_string)
     }
 
     /// Whether all its edits are settled.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use tidegate_core::{
+    digest::ScopeSums,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     generation::{Generation, LeadChange, ModelRecord, Standing, Term},
     id::{
@@ -33,6 +34,8 @@ pub struct State {
     /// The generation of the gateway that reads.
     pub serving: Generation,
     pub scopes: HashMap<Scope, ScopeState>,
+    /// The sums of each scope's living documents.
+    pub sums: HashMap<Scope, ScopeSums>,
     /// Others' writes past the gateway, until a commit takes them over.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
     /// Types that may have lost documents.
@@ -69,6 +72,7 @@ impl State {
             models: Arc::default(),
             serving: Generation::default(),
             scopes: HashMap::new(),
+            sums: HashMap::new(),
             foreign: BTreeMap::new(),
             held: BTreeSet::new(),
             misfits: BTreeSet::new(),

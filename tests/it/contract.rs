@@ -22,6 +22,8 @@ pub(crate) mod members;
 pub(crate) mod models;
 #[path = "contract/snapshots.rs"]
 pub(crate) mod snapshots;
+#[path = "contract/sums.rs"]
+pub(crate) mod sums;
 #[path = "contract/tails.rs"]
 pub(crate) mod tails;
 
@@ -89,6 +91,8 @@ macro_rules! contract {
             models::of_two_changes_of_one_term_one_is_in_force
             models::a_lead_is_seen_by_the_next_commit_and_snapshot
             models::a_type_is_moving_until_its_scan_under_the_lead_is_done
+            sums::the_sums_of_a_scope_are_those_of_what_lives_there
+            sums::sums_counted_while_writers_write_are_those_of_what_lives_there
             tails::a_tail_begins_with_restart_and_reports_commits_in_their_order
             tails::a_tail_reports_nothing_of_a_commit_that_failed
             tails::a_tail_reports_a_new_epoch

@@ -9,16 +9,23 @@ use std::{
     thread,
 };
 
+use mongodb::bson::rawdoc;
+use redb::{Database, TableDefinition};
 use tempfile::TempDir;
-use tidegate::store::{
-    Store, StoreError,
-    embedded::{EmbeddedOptions, EmbeddedStore},
+use tidegate::{
+    store::{
+        Store, StoreError,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+        finding::Level,
+    },
+    sync::examine_digests,
 };
 use tidegate_core::{checkpoint::TokenKey, id::Epoch};
 
 use crate::contract::{
     Backend, contract,
     fixture::{entries, entry, feed, scope, seqs, task, write},
+    sums::expect_sums,
 };
 
 contract!(Embedded);
@@ -218,4 +225,34 @@ fn a_place_that_cannot_be_a_directory_is_refused_by_name() {
         let message = refusal(&directory).to_string();
         assert!(message.contains("a-file"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_digest_of_other_documents_is_found_and_counted_again() {
+    const SUMS: TableDefinition<&str, (i64, &[u8])> = TableDefinition::new("sums");
+    let place = TempDir::new().unwrap();
+    let (store, a) = (open(place.path()).unwrap(), scope("a"));
+    write(&store, entries([entry(&task("1"), &a, 1)])).await;
+    expect_sums(&store, &[&a]).await;
+    drop(store);
+    let database = Database::open(store_file(place.path())).unwrap();
+    let writing = database.begin_write().unwrap();
+    let nothing = rawdoc! { "d": {} };
+    let mut table = writing.open_table(SUMS).unwrap();
+    table.insert("a", (1, nothing.as_bytes())).unwrap();
+    drop(table);
+    writing.commit().unwrap();
+    drop(database);
+    let store = open(place.path()).unwrap();
+    let levels = [
+        (false, Level::Problem),
+        (true, Level::Warning),
+        (false, Level::Good),
+    ];
+    for (repairs, level) in levels {
+        let found = examine_digests(&store, repairs).await.unwrap();
+        assert_eq!(found.level, level, "{found}");
+        assert!(level == Level::Good || found.examples == ["a"], "{found}");
+    }
+    expect_sums(&store, &[&a]).await;
 }

@@ -6,6 +6,7 @@
 mod collections;
 mod commits;
 mod contention;
+mod digests;
 mod doctor;
 mod documents;
 mod elections;

@@ -10,7 +10,6 @@ use super::PageInputs;
 use crate::{
     checkpoint::{KnownTypes, Position, Track},
     generation::TypeNumber,
-    grant::Grants,
     id::{Scope, Seq, TypeName},
     mutant::{Mutant, is_active},
 };
@@ -84,16 +83,17 @@ impl Tracks {
         self.unknown.retain(|track| !track.types.is_empty());
     }
 
-    /// A revoked scope is reported once and leaves the checkpoint, so a later grant starts it again (2.6).
-    pub(super) fn drop_revoked(&mut self, grants: &Grants) -> Vec<Scope> {
+    /// A revoked scope is reported once and leaves the checkpoint, so a later grant starts it again (2.6). So does one that
+    /// the client rereads (2.11).
+    pub(super) fn drop_revoked(&mut self, is_kept: impl Fn(&Scope) -> bool) -> Vec<Scope> {
         let mut revoked = BTreeSet::new();
         for track in self.all_mut() {
             track.positions.retain(|scope, _| {
-                let is_granted = grants.can_read(scope);
-                if !is_granted {
+                let is_kept = is_kept(scope);
+                if !is_kept {
                     revoked.insert(scope.clone());
                 }
-                is_granted || is_active(Mutant::RevokedScopeKept)
+                is_kept || is_active(Mutant::RevokedScopeKept)
             });
         }
         revoked.into_iter().collect()

@@ -212,6 +212,7 @@ impl History {
             refresh: if self.refresh { &["Task"] } else { &[] },
             selection: 1,
             limit,
+            reread: &[],
         };
         let mut page = self.store.page_at(gateway, &asked);
         self.judge_reset(gateway, from.as_ref().map(|from| &from.checkpoint), &page)?;

@@ -10,6 +10,7 @@ mod clients;
 mod convergence;
 mod creates;
 mod differences;
+mod digests;
 mod documented;
 mod drafts;
 mod edit_times;

@@ -293,6 +293,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
             checkpoint: Some(checkpoint.clone()),
             types: only(types),
             refresh: Default::default(),
+            reread: Default::default(),
         };
         PageCursor::resume(request, &view)
     };

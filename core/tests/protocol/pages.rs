@@ -151,6 +151,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
             checkpoint: Some(checkpoint.clone()),
             types: RequestedTypes::All,
             refresh: Default::default(),
+            reread: Default::default(),
         };
         assert_eq!(PageCursor::resume(request, &view).reset, reset);
     }
@@ -187,6 +188,7 @@ fn a_page_never_passes_the_heads_of_its_snapshot() {
         checkpoint: None,
         types: RequestedTypes::All,
         refresh: Default::default(),
+        reread: Default::default(),
     };
     let cursor = PageCursor::resume(request, &view);
     let ends: Vec<Seq> = cursor.ranges().iter().map(|range| range.through).collect();

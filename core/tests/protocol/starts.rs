@@ -124,6 +124,7 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
             checkpoint,
             types: RequestedTypes::All,
             refresh: Default::default(),
+            reread: Default::default(),
         };
         PageCursor::resume(request, &view)
     };

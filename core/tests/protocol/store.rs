@@ -3,7 +3,7 @@
 //! It has no rule of the protocol. It only provides what the core needs for a transaction or a page.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -13,10 +13,11 @@ use tidegate_core::{
         Checkpoint, CheckpointError, KnownTypes, Refresh, RequestedTypes, Token, TokenKey,
     },
     collect,
+    digest::ScopeDigest,
     entry::{Entry, FeedItem, Record, ScopeState},
     generation::{Generation, ModelState, Standing, Term},
     grant::{Grants, Identity},
-    id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId},
+    id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, TypeName, UserId},
     inbox::{InboxRecord, OpenConflict},
     membership::{self, Bounds},
     model::Model,
@@ -78,6 +79,8 @@ pub(crate) struct Asked<'a> {
     /// A fingerprint of what it selects.
     pub(crate) selection: u64,
     pub(crate) limit: usize,
+    /// The scopes that it reads again.
+    pub(crate) reread: &'a [&'a str],
 }
 
 impl Store {
@@ -440,6 +443,7 @@ impl Store {
             refresh: &[],
             selection: 0,
             limit,
+            reread: &[],
         };
         self.page_at(&self.gateway(), &asked)
     }
@@ -501,19 +505,36 @@ impl Store {
                 types: refresh.map(|name| key(name, "x").type_name).collect(),
                 selection: asked.selection,
             },
+            reread: asked
+                .reread
+                .iter()
+                .map(|name| Scope::new(name).expect("a short name"))
+                .collect(),
         };
         let mut cursor = PageCursor::resume(request, &view);
         let (mut changes, filled) = self.fill(&mut cursor, asked.limit);
+        let mut digests = self.digests(&cursor);
         for item in &mut changes {
             withhold(gateway, item, &mut cursor.checkpoint);
         }
+        digests.retain(|scope, _| !cursor.checkpoint.skipped.contains_key(scope));
         Page {
+            digests,
             changes,
             has_more: cursor.finish(filled.as_ref()),
             reset: cursor.reset,
             revoked: cursor.revoked.clone(),
             place: Place::new(self.seal(asked.user, &cursor.checkpoint), cursor.checkpoint),
         }
+    }
+
+    fn digests(&self, cursor: &PageCursor) -> BTreeMap<Scope, ScopeDigest> {
+        let digest = |scope: Scope| {
+            let mut sums = self.state.sums[&scope].clone();
+            sums.retain(&cursor.types());
+            (scope, sums.digest(TypeName::to_string))
+        };
+        cursor.caught_up().into_iter().map(digest).collect()
     }
 
     /// The checkpoint of a token; `None` if it is of another epoch.

@@ -87,6 +87,7 @@ fn read_again(phone: &Phone, at: &Gateway, from: Option<String>, refresh: &[&str
             refresh: if read.is_none() { refresh } else { &[] },
             selection: 1,
             limit: 1,
+            reread: &[],
         };
         let last = phone.store.page_at(at, &asked);
         let before = read.take();
@@ -315,6 +316,7 @@ fn a_client_that_asks_with_each_request_gets_a_type_again_once_for_each_selectio
                 refresh: &["Task"],
                 selection,
                 limit: 1,
+                reread: &[],
             };
             let page = phone.store.page_at(&newer, &asked);
             assert_eq!((page.changes.len(), page.reset), (changes, false));

@@ -137,6 +137,7 @@ fn types_that_caught_up_to_a_late_snapshot_miss_nothing_after_it() {
         checkpoint: Some(tasks.last.place.checkpoint.clone()),
         types: RequestedTypes::All,
         refresh: Default::default(),
+        reread: Default::default(),
     };
     let mut cursor = PageCursor::resume(request, &view);
     for range in cursor.ranges() {

@@ -17,6 +17,7 @@ use tidegate::store::{
 };
 use tidegate_core::{
     checkpoint::TokenKey,
+    digest::ScopeSums,
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
@@ -291,6 +292,18 @@ impl Snapshot for View {
         let entries = self.state.entries();
         let above = entries.filter(|entry| after.is_none_or(|after| entry.key > *after));
         Ok(above.take(limit).cloned().collect())
+    }
+
+    async fn sums(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
+        self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.sums(scopes));
+        }
+        let sums = |scope: &Scope| Some((scope.clone(), self.state.sums.get(scope)?.clone()));
+        Ok(scopes.iter().filter_map(sums).collect())
     }
 
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {

@@ -84,6 +84,10 @@ impl File {
         })?;
         let scopes: BTreeSet<Scope> = state.scopes.keys().cloned().collect();
         let states = block_on(snapshot.scopes(&scopes)).expect("the file can be read");
+        let sums = block_on(snapshot.sums(&scopes)).expect("the file can be read");
+        expect(sums == state.sums, Property::Stored, || {
+            format!("the file has the sums {sums:?} and not {:?}", state.sums)
+        })?;
         for scope in scopes {
             let place = |state: ScopeState| (state.head, state.floor);
             let (found, reported) = (states.get(&scope).copied(), state.scope(&scope));

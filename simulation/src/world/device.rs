@@ -1,12 +1,16 @@
 //! A device: a client, and the messages on their way to it and from it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidegate::sync::{Page, PullRequest, SyncError};
 use tidegate_core::{
     checkpoint::{Checkpoint, Refresh, RequestedTypes, Token},
+    digest::ScopeDigest,
     entry::{Entry, FeedItem, Record},
-    id::{ClientKey, MutationId, TypeName, UserId},
+    id::{ClientKey, MutationId, Scope, TypeName, UserId},
     model::Model,
     push::{Push, PushAnswer, PushOutcome},
 };
@@ -199,6 +203,8 @@ impl Device {
                 selection: self.app as u64,
             },
             limit: 1 + usize::from(limit) % 4,
+            reread: Default::default(),
+            digests: true,
         }
     }
 }
@@ -230,7 +236,15 @@ pub(super) fn received(page: &Page, gateway: Edition, app: Edition) -> client::P
         has_more: page.has_more,
         reset: page.reset,
         revoked: page.revoked.clone(),
+        digests: digests(page),
     }
+}
+
+/// The digests of a page. Devices call types by their stored names.
+fn digests(page: &Page) -> BTreeMap<Scope, ScopeDigest> {
+    let digests = page.digests(TypeName::to_string).into_iter().flatten();
+    let digests = digests.map(|(scope, digest)| (scope.clone(), digest));
+    digests.collect()
 }
 
 /// The document as an app gets it. One that the gateway cannot read is withheld.

@@ -212,6 +212,12 @@ impl World {
         let taken = client.apply(arrival);
         oracle::judge_no_regress(&before, client)?;
         oracle::judge_no_gap(client, &self.store.now())?;
+        expect(client.differing.is_empty(), Property::Equal, || {
+            format!(
+                "device {device} holds other documents of {:?} than the page says: {:?}",
+                client.differing, client.held
+            )
+        })?;
         self.judge_views(device)?;
         Ok(taken)
     }

@@ -8,7 +8,7 @@ use async_graphql::{
 };
 use tidegate_core::{
     checkpoint::{Refresh, RequestedTypes},
-    id::{ClientId, DocumentId, IdType, TypeName},
+    id::{ClientId, DocumentId, IdType, Scope, TypeName},
 };
 
 use crate::{
@@ -58,6 +58,11 @@ pub(super) fn pulled() -> Vec<InputValue> {
             TypeRef::named_nn_list("SyncType"),
             "The types it wants from their beginning again, without a reset: ask once when the app selects more of them than before.",
         ),
+        argument(
+            "reread",
+            TypeRef::named_nn_list("ID"),
+            "The scopes it drops and wants from their beginning again, because what it holds of them has another digest. The answer names them in `revokedScopes`: ask once.",
+        ),
     ]
 }
 
@@ -91,8 +96,22 @@ pub(super) fn page(call: &Call) -> Result<PullRequest, ClientError> {
     let request = PullRequest::new(checkpoint.as_deref(), types, limit, sync.limits())?;
     Ok(PullRequest {
         refresh: refresh.unwrap_or_default(),
+        reread: scopes(arguments, "reread"),
+        digests: call.selects("SyncPage", "digests"),
         ..request
     })
+}
+
+/// The scopes that a list of texts names. What cannot be the name of a scope is the name of none.
+fn scopes(arguments: &ArgumentValues, name: &str) -> BTreeSet<Scope> {
+    let Some(GraphqlValue::List(texts)) = arguments.get(name) else {
+        return BTreeSet::new();
+    };
+    let texts = texts.iter().filter_map(|text| match text {
+        GraphqlValue::String(text) => Scope::new(text).ok(),
+        _ => None,
+    });
+    texts.collect()
 }
 
 /// Reads where a subscription starts.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::SchemaBuilder;
-use tidegate_core::{value::Timestamp, view::RecordHead};
+use async_graphql::dynamic::{SchemaBuilder, TypeRef};
+use tidegate_core::{digest::ScopeDigest, id::Scope, value::Timestamp, view::RecordHead};
 
 use super::document::DocumentTypes;
 use crate::{
@@ -30,11 +30,11 @@ impl PageAnswer {
     pub(in crate::graphql) fn text_bytes(&self) -> usize {
         let changes = &self.page.changes;
         let stored: usize = changes.iter().map(StoredChange::bytes).sum();
-        stored + CHANGE_BYTES * (changes.len() + 4)
+        stored + CHANGE_BYTES * (changes.len() + 4) + self.page.digest_bytes()
     }
 
-    /// Writes the page. If a change is withheld and its checkpoint stands before the changes, all is written again, with
-    /// a checkpoint that names the change (rules.md 2.5a).
+    /// Writes the page. If a change is withheld and the checkpoint or digests stand before the changes, all is written
+    /// again, with a checkpoint that names the change (rules.md 2.5a), and without the digest of its scope (2.10).
     pub(in crate::graphql) fn write(
         &self,
         plan: &ObjectPlan<SyncPage>,
@@ -42,7 +42,7 @@ impl PageAnswer {
     ) -> RenderResult {
         let begin = text.mark();
         plan.write(self, text)?;
-        if self.page.is_token_stale() {
+        if self.page.take_stale() {
             text.rewind(&begin);
             plan.write(self, text)?;
         }
@@ -56,6 +56,12 @@ impl Node for SyncPage {
     type Ref<'n> = &'n PageAnswer;
 }
 
+struct SyncScopeDigest;
+
+impl Node for SyncScopeDigest {
+    type Ref<'n> = &'n (&'n Scope, ScopeDigest);
+}
+
 struct SyncChange;
 
 impl Node for SyncChange {
@@ -66,14 +72,17 @@ impl Node for SyncChange {
 pub(in crate::graphql) struct PageTypes {
     pub(in crate::graphql) page: Arc<ObjectType<SyncPage>>,
     change: Arc<ObjectType<SyncChange>>,
+    digest: Arc<ObjectType<SyncScopeDigest>>,
 }
 
 impl PageTypes {
     pub(super) fn new(documents: &Arc<DocumentTypes>) -> Self {
         let change = Arc::new(change(documents));
+        let digest = Arc::new(digest());
         Self {
-            page: Arc::new(page(&change)),
+            page: Arc::new(page(documents, &change, &digest)),
             change,
+            digest,
         }
     }
 
@@ -81,11 +90,20 @@ impl PageTypes {
         builder
             .register(self.page.register())
             .register(self.change.register())
+            .register(self.digest.register())
     }
 }
 
-fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
-    let change = Arc::clone(change);
+fn page(
+    documents: &Arc<DocumentTypes>,
+    change: &Arc<ObjectType<SyncChange>>,
+    digest: &Arc<ObjectType<SyncScopeDigest>>,
+) -> ObjectType<SyncPage> {
+    let (documents, change, digest) = (
+        Arc::clone(documents),
+        Arc::clone(change),
+        Arc::clone(digest),
+    );
     ObjectType::<SyncPage>::new(
         "SyncPage",
         "Some changes, and where the client stands once it has applied them all in one transaction: `revokedScopes` first, then `changes` in order.",
@@ -116,11 +134,31 @@ fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
     .leaf("revokedScopes", list("ID"), "Scopes you may no longer see: remove their documents.", |answer, text| {
         text.strings(answer.page.revoked.iter().map(|scope| scope.as_str()));
     })
+    .field("digests", TypeRef::named_nn_list("SyncScopeDigest"), "What is live in each scope that you then have whole, as far as the gateway has counted it; null while there is more.", move |field| {
+        let (names, plan) = (documents.names(field), digest.compile(field));
+        Arc::new(move |answer, text| match answer.page.digests(|name| names.of(name.as_str()).to_owned()) {
+            Some(digests) => text.list(&digests, |text, digest| plan.write(digest, text)),
+            None => text.nothing(),
+        })
+    })
     .leaf("epoch", required("ID"), "The identity of the store's history.", |answer, text| {
         text.string(answer.page.epoch().as_str());
     })
     .leaf("serverTime", required("DateTime"), "The gateway's clock.", |answer, text| {
         text.instant(answer.server_time);
+    })
+}
+
+fn digest() -> ObjectType<SyncScopeDigest> {
+    ObjectType::<SyncScopeDigest>::new(
+        "SyncScopeDigest",
+        "A number that differs if any live document of a scope differs, by its type, id and version.",
+    )
+    .leaf("scope", required("ID"), "The scope.", |(scope, _), text| {
+        text.string(scope.as_str());
+    })
+    .leaf("digest", required("String"), "32 digits, base 16.", |(_, digest), text| {
+        text.string(&digest.to_string());
     })
 }
 

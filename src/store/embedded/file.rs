@@ -38,6 +38,7 @@ pub(super) struct StoreFile {
     /// `None` while the file could not be opened again, and once it is closed.
     opened: RwLock<Option<OpenFile>>,
     pub(super) models: ModelCache,
+    pub(super) keeps_sums: bool,
 }
 
 /// One opening of the file. After an IO error redb refuses all further work on the opening.
@@ -101,8 +102,10 @@ pub(super) fn is_of_the_file(error: &StoreError) -> bool {
 impl StoreFile {
     /// Opens the store in `directory`, or creates one there.
     pub(super) fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
+        let keeps_sums = options.keeps_sums;
         let (path, options) = (find_or_create(directory, options)?, options.clone());
-        Self::over(move |access| open_database(&path, &options, access))
+        let file = Self::over(move |access| open_database(&path, &options, access))?;
+        Ok(Self { keeps_sums, ..file })
     }
 
     /// A start on a file that cannot be written fails. Only a running gateway goes on read-only.
@@ -114,6 +117,7 @@ impl StoreFile {
             open: Box::new(open),
             opened: RwLock::new(Some(opened)),
             models: ModelCache::default(),
+            keeps_sums: true,
         })
     }
 

@@ -20,7 +20,7 @@ use super::{
     read_only_file::ReadOnlyFile,
     tables::{
         CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
-        LIVING, MARKERS, META, MODELS, NUMBERED, PUSHED, RESOLVED, SCOPE_NUMBERS, SCOPES,
+        LIVING, MARKERS, META, MODELS, NUMBERED, PUSHED, RESOLVED, SCOPE_NUMBERS, SCOPES, SUMS,
         TOKEN_KEY, USERS, WAITING,
     },
 };
@@ -133,6 +133,7 @@ pub(super) fn create_tables(
     transaction.open_table(META)?;
     transaction.open_table(MODELS)?;
     transaction.open_table(SCOPES)?;
+    transaction.open_table(SUMS)?;
     transaction.open_table(SCOPE_NUMBERS)?;
     transaction.open_table(NUMBERED)?;
     transaction.open_table(FEED)?;

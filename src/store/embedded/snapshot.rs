@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::{
     checkpoint::TokenKey,
+    digest::ScopeSums,
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, UserId},
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 
 use super::{
     file::{StoreFile, is_of_the_file},
+    sums,
     view::ReadView,
     writer::{WriterJob, ask, writer_gone},
 };
@@ -184,6 +186,30 @@ impl Snapshot for EmbeddedSnapshot {
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let after = after.cloned();
         self.read(move |view| view.walk(after.as_ref(), limit))
+            .await
+    }
+
+    async fn sums(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
+        let scopes = scopes.clone();
+        self.read(move |view| view.sums(&scopes)).await
+    }
+
+    async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
+        let scope = scope.clone();
+        self.read(move |view| view.watched(|file| sums::count(file, &scope)))
+            .await
+    }
+
+    async fn scopes_after(
+        &mut self,
+        after: Option<&Scope>,
+        limit: usize,
+    ) -> Result<Vec<Scope>, StoreError> {
+        let after = after.cloned();
+        self.read(move |view| view.watched(|file| sums::scopes_after(file, after.as_ref(), limit)))
             .await
     }
 

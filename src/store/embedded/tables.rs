@@ -20,6 +20,10 @@ pub(super) const MODELS: TableDefinition<&str, &[u8]> = TableDefinition::new("mo
 /// Scope → its head and its floor.
 pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
 
+/// Scope → its head when this was written, and the encoded sums of its living documents. A row whose head is not that of
+/// the scope counts as none.
+pub(super) const SUMS: TableDefinition<&str, (i64, &[u8])> = TableDefinition::new("sums");
+
 /// Scope → its number.
 pub(super) const SCOPE_NUMBERS: TableDefinition<&str, u32> = TableDefinition::new("scope_numbers");
 

@@ -7,27 +7,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Record},
-    id::{ClientKey, DocumentKey, Scope, Seq, UserId},
+    id::{ClientKey, DocumentKey, NameError, Scope, Seq, UserId, Version},
     membership::UserChange,
     push::ClientState,
     transaction::Writes,
+    view::RecordHead,
 };
 
 use super::{
     inbox, members,
     numbers::NumberTables,
+    sums::SumsTable,
     tables::{
         CLIENTS, ENTRIES, EXPIRY, EntryIndexRow, FEED, GIVEN, GivenPlace, LIVING, MARKERS, META,
         PUSHED, SCOPES, USERS, names,
     },
     view::{ReadView, unreadable},
 };
-use crate::store::{FeedWrite, StoreError, codec};
+use crate::store::{FeedWrite, StoreError, StoredView, codec};
 
 /// The tables of records, open for writing.
 struct RecordTables<'t> {
     scopes: Table<'t, &'static str, (i64, i64)>,
     numbers: NumberTables<'t>,
+    sums: SumsTable<'t>,
     feed: Table<'t, (&'static str, i64), (&'static str, &'static [u8])>,
     living: Table<'t, (&'static str, i64), ()>,
     entries: Table<'t, (&'static str, &'static str), EntryIndexRow>,
@@ -49,11 +52,12 @@ pub(super) fn write(
     transaction: &WriteTransaction,
     before: &ReadView,
     writes: &Writes,
+    keeps_sums: bool,
 ) -> Result<CommitEvents, StoreError> {
     write_meta(transaction, before, writes)?;
     write_clients(transaction, &writes.clients)?;
     write_users(transaction, before, &writes.users)?;
-    let mut tables = RecordTables::open(transaction)?;
+    let mut tables = RecordTables::open(transaction, keeps_sums)?;
     for item in &writes.collected {
         tables.collect(item)?;
     }
@@ -118,10 +122,11 @@ fn write_users(
 }
 
 impl<'t> RecordTables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+    fn open(transaction: &'t WriteTransaction, keeps_sums: bool) -> Result<Self, StoreError> {
         Ok(Self {
             scopes: transaction.open_table(SCOPES)?,
             numbers: NumberTables::open(transaction)?,
+            sums: SumsTable::open(transaction, keeps_sums)?,
             feed: transaction.open_table(FEED)?,
             living: transaction.open_table(LIVING)?,
             entries: transaction.open_table(ENTRIES)?,
@@ -152,7 +157,8 @@ impl<'t> RecordTables<'t> {
         floors: &BTreeMap<Scope, Seq>,
     ) -> Result<(), StoreError> {
         for (scope, head) in heads {
-            let (_, floor) = self.scope_row(scope)?;
+            let (before, floor) = self.scope_row(scope)?;
+            self.sums.advance(scope, Seq(before), *head)?;
             self.scopes.insert(scope.as_str(), (head.0, floor))?;
             self.numbers.number(scope.as_str())?;
         }
@@ -186,7 +192,9 @@ impl<'t> RecordTables<'t> {
     }
 
     fn place_entry(&mut self, seq: Seq, entry: &Entry) -> Result<(), StoreError> {
-        self.remove_entry(&entry.key)?;
+        let before = self.remove_entry(&entry.key)?;
+        let before = before.as_ref().map(|(scope, version)| (scope, *version));
+        self.sums.changes.replace(before, entry);
         let (type_name, id) = names(&entry.key);
         let member = entry.membership.as_ref();
         if let Some(member) = member {
@@ -200,13 +208,22 @@ impl<'t> RecordTables<'t> {
         Ok(())
     }
 
-    fn remove_entry(&mut self, key: &DocumentKey) -> Result<(), StoreError> {
+    /// Returns the scope and the version of a living document.
+    fn remove_entry(&mut self, key: &DocumentKey) -> Result<Option<(Scope, Version)>, StoreError> {
         let (type_name, id) = names(key);
         let Some(place) = self.entries.remove((type_name, id))? else {
-            return Ok(());
+            return Ok(None);
         };
         let (scope, seq, deleted_at, user) = place.value();
         let stored = self.feed.remove((scope, seq))?;
+        let living = stored.as_ref().filter(|_| deleted_at.is_none());
+        let living = living
+            .map(|stored| version_of(stored.value().1))
+            .transpose()?;
+        let living = living.map(|version| Ok((Scope::new(scope)?, version)));
+        let living = living
+            .transpose()
+            .map_err(|error: NameError| unreadable(error))?;
         match deleted_at {
             Some(at) => drop(self.expiry.remove((at, scope, seq))?),
             None => drop(self.living.remove((scope, seq))?),
@@ -220,7 +237,7 @@ impl<'t> RecordTables<'t> {
                 self.given.remove(members::place(key, member))?;
             }
         }
-        Ok(())
+        Ok(living)
     }
 
     fn place_marker(&mut self, seq: Seq, marker: &Marker) -> Result<(), StoreError> {
@@ -250,7 +267,7 @@ impl<'t> RecordTables<'t> {
             return Ok(());
         }
         match &item.record {
-            Record::Entry(entry) => self.remove_entry(&entry.key),
+            Record::Entry(entry) => self.remove_entry(&entry.key).map(drop),
             Record::Marker(marker) => self.remove_marker(&marker.scope, &marker.key),
         }
     }
@@ -272,4 +289,9 @@ impl<'t> RecordTables<'t> {
                 }),
         })
     }
+}
+
+fn version_of(record: &[u8]) -> Result<Version, StoreError> {
+    let view = StoredView::read(record).map_err(unreadable)?;
+    Ok(view.version())
 }

@@ -10,6 +10,7 @@ use std::{
 use redb::WriteTransaction;
 use tidegate_core::{
     generation::ModelRecord,
+    id::Scope,
     transaction::{Reads, Writes},
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -17,6 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::{
     file::{StoreFile, is_of_the_file},
     models::{self, ModelChange},
+    sums::{self, SumsWork},
     view::ReadView,
     write::{CommitEvents, write},
 };
@@ -35,6 +37,11 @@ pub(super) enum WriterJob {
     Models {
         change: Box<ModelChange>,
         reply: oneshot::Sender<Result<ModelRecord, StoreError>>,
+    },
+    Sums {
+        scope: Scope,
+        work: SumsWork,
+        reply: oneshot::Sender<Result<(), StoreError>>,
     },
     /// Opens the file again, if an IO error requires it.
     Recover {
@@ -76,6 +83,9 @@ impl WriterThread {
                 WriterJob::Models { change, reply } => {
                     drop(reply.send(self.catch_panic(|| self.change_models(&*change))));
                 }
+                WriterJob::Sums { scope, work, reply } => {
+                    drop(reply.send(self.catch_panic(|| self.work_on_sums(&scope, &work))));
+                }
                 WriterJob::Recover { reply } => {
                     drop(reply.send(self.catch_panic(|| self.recover())))
                 }
@@ -112,8 +122,9 @@ impl WriterThread {
         if changes_nothing(&writes) {
             return Ok(writes);
         }
-        let written =
-            self.write_durably(&before, |transaction| write(transaction, &before, &writes))?;
+        let written = self.write_durably(&before, |transaction| {
+            write(transaction, &before, &writes, self.file.keeps_sums)
+        })?;
         self.publish_commit(written, &writes);
         Ok(writes)
     }
@@ -127,10 +138,30 @@ impl WriterThread {
         if record != stored {
             self.write_durably(&before, |transaction| {
                 models::write(transaction, &stored, &record)?;
-                write(transaction, &before, &Writes::default())
+                write(
+                    transaction,
+                    &before,
+                    &Writes::default(),
+                    self.file.keeps_sums,
+                )
             })?;
         }
         Ok(record)
+    }
+
+    fn work_on_sums(&self, scope: &Scope, work: &SumsWork) -> Result<(), StoreError> {
+        self.make_writable()?;
+        let before = ReadView::open(&self.file)?;
+        let written = self.write_durably(&before, |transaction| {
+            sums::write(transaction, scope, work)?;
+            write(
+                transaction,
+                &before,
+                &Writes::default(),
+                self.file.keeps_sums,
+            )
+        });
+        written.map(drop)
     }
 
     /// Nothing is acknowledged from a file that is opened read-only, not even a push that was stored before: what the

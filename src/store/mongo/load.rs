@@ -123,6 +123,7 @@ impl LoadPlan<'_> {
             },
             known: CurrentRecords {
                 scopes: state.scopes,
+                sums: state.sums,
                 has_inbox: state.has_inbox,
                 grants: state.grants,
                 ..CurrentRecords::default()

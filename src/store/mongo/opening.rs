@@ -73,6 +73,7 @@ pub(super) async fn connect(
         random: options.random.clone(),
         call_max: options.call_max,
         commit_max: options.commit_max,
+        keeps_sums: options.keeps_sums,
     };
     Ok((context, findings))
 }

@@ -293,7 +293,7 @@ impl SessionReader<'_> {
     }
 
     /// The types in a scope's feed, found with one index lookup for each type.
-    async fn types_in(&mut self, scope: &Scope) -> Result<Vec<String>, MongoError> {
+    pub(super) async fn types_in(&mut self, scope: &Scope) -> Result<Vec<String>, MongoError> {
         let context = self.context;
         let feed = context
             .database

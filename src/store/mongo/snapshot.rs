@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
     checkpoint::TokenKey,
+    digest::ScopeSums,
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, UserId},
@@ -184,6 +185,25 @@ impl Snapshot for MongoSnapshot {
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         Ok(self.reader().walk(after, limit).await?)
+    }
+
+    async fn sums(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
+        Ok(self.reader().sums(scopes).await?)
+    }
+
+    async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
+        Ok(self.reader().count(scope).await?)
+    }
+
+    async fn scopes_after(
+        &mut self,
+        after: Option<&Scope>,
+        limit: usize,
+    ) -> Result<Vec<Scope>, StoreError> {
+        Ok(self.reader().scopes_after(after, limit).await?)
     }
 
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {

@@ -11,6 +11,7 @@ use std::{
 use mongodb::bson::RawDocument;
 use tidegate_core::{
     checkpoint::TokenKey,
+    digest::KeptSums,
     entry::ScopeState,
     generation::ModelState,
     id::{ClientId, ClientKey, Epoch, Scope, ScopeNumber, Seq, UserId, Version},
@@ -57,6 +58,8 @@ pub(super) struct CommitState {
     /// The secret of checkpoints. A store of an earlier version has none.
     pub(super) token_key: Option<TokenKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
+    /// The sums of scopes, if they are read for a commit that keeps them.
+    pub(super) sums: HashMap<Scope, KeptSums>,
     pub(super) clients: Clients,
     pub(super) users: HashMap<UserId, UserState>,
     pub(super) group: Option<i64>,
@@ -89,7 +92,8 @@ impl SessionReader<'_> {
         let bytes_max = wanted.commit.map(|reads| reads.bytes_max);
         let LoadBytesMax(bytes_max) = bytes_max.unwrap_or_default();
         let collection = &context.names.state;
-        let mut found = StateBuilder::default();
+        let reads_sums = wanted.commit.is_some() && context.keeps_sums;
+        let mut found = StateBuilder::reading(reads_sums);
         // MongoDB answers in no order. If there is no room for all of it, the clients are read by themselves.
         let all = ids.clone().chain(clients.iter().map(client_id));
         let mut budget = ReadBudget::of(bytes_max);
@@ -98,7 +102,7 @@ impl SessionReader<'_> {
             let models = self.model_state(found.lead.take()).await?;
             return found.finish(models);
         }
-        found = StateBuilder::default();
+        found = StateBuilder::reading(reads_sums);
         for raw in self.by_ids(collection, ids).await? {
             found.take(&raw)?;
         }
@@ -113,13 +117,30 @@ impl SessionReader<'_> {
         &mut self,
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, MongoError> {
+        Ok(self.scopes_read(scopes, false).await?.scopes)
+    }
+
+    /// Heads, floors and sums.
+    pub(super) async fn scopes_with_sums(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<(HashMap<Scope, ScopeState>, HashMap<Scope, KeptSums>), MongoError> {
+        let read = self.scopes_read(scopes, true).await?;
+        Ok((read.scopes, read.sums))
+    }
+
+    async fn scopes_read(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+        reads_sums: bool,
+    ) -> Result<StateBuilder, MongoError> {
         let context = self.context;
         let ids = scopes.iter().map(scope_id);
-        let mut found = StateBuilder::default();
+        let mut found = StateBuilder::reading(reads_sums);
         for raw in self.by_ids(&context.names.state, ids).await? {
             found.take(&raw)?;
         }
-        Ok(found.scopes)
+        Ok(found)
     }
 
     pub(super) async fn user(&mut self, user: &UserId) -> Result<UserState, MongoError> {
@@ -156,6 +177,8 @@ struct StateBuilder {
     lead: Option<LeadRecord>,
     token_key: Option<TokenKey>,
     scopes: HashMap<Scope, ScopeState>,
+    reads_sums: bool,
+    sums: HashMap<Scope, KeptSums>,
     clients: HashMap<ClientKey, ClientState>,
     users: HashMap<UserId, UserState>,
     group: Option<i64>,
@@ -164,6 +187,13 @@ struct StateBuilder {
 }
 
 impl StateBuilder {
+    fn reading(reads_sums: bool) -> Self {
+        Self {
+            reads_sums,
+            ..Self::default()
+        }
+    }
+
     fn finish(self, models: Arc<ModelState>) -> Result<CommitState, MongoError> {
         Ok(CommitState {
             epoch: self.epoch.ok_or_else(gone)?,
@@ -172,6 +202,7 @@ impl StateBuilder {
             models,
             token_key: self.token_key,
             scopes: self.scopes,
+            sums: self.sums,
             clients: Clients {
                 found: self.clients,
                 ..Clients::default()
@@ -187,6 +218,8 @@ impl StateBuilder {
         match StateKey::of(text(raw, "_id")?) {
             Some(StateKey::Scope(name)) => {
                 let scope = Scope::new(name).map_err(unreadable)?;
+                let kept = self.reads_sums.then(|| codec::read_sums(raw)).flatten();
+                self.sums.extend(kept.map(|kept| (scope.clone(), kept)));
                 self.scopes.insert(scope, scope_state(raw)?);
             }
             Some(StateKey::Client { user, client }) => {

@@ -21,6 +21,7 @@ use mongodb::{
     },
 };
 use tidegate_core::{
+    digest::{KeptSums, SumChanges},
     entry::{Entry, FeedItem, Record, ScopeState},
     id::{DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
     inbox::InboxRecord,
@@ -52,6 +53,7 @@ pub(super) struct CurrentRecords {
     /// Documents that may exist or not. Writes to them are refused.
     pub(super) unread: HashSet<DocumentKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
+    pub(super) sums: HashMap<Scope, KeptSums>,
     /// Numbers for the scopes that have none.
     pub(super) numbers: HashMap<Scope, ScopeNumber>,
     /// Whether a conflict was ever opened.
@@ -200,6 +202,8 @@ impl<'b> WritePlan<'b> {
             .collect();
         let items = writes.assign_seqs(&mut heads);
         let opened_in: BTreeSet<Scope> = opened_in(writes).collect();
+        let before = |key: &DocumentKey| known.entries.get(key).map(Arc::as_ref);
+        let changes = SumChanges::of(writes, before);
         for scope in scopes_of(writes) {
             let before = states.get(&scope).copied().unwrap_or_default();
             let head = heads.get(&scope).copied().unwrap_or_default();
@@ -215,6 +219,10 @@ impl<'b> WritePlan<'b> {
             if opened_in.contains(&scope) {
                 let mark = (self.context.random)();
                 state.append(cstr!("c"), i64::from_ne_bytes(mark.to_ne_bytes()));
+            }
+            if let Some(mut kept) = known.sums_before(&scope, self.context.keeps_sums) {
+                changes.apply(&scope, &mut kept.sums);
+                codec::append_sums(&mut state, &kept);
             }
             self.put_state(&id, state, states.contains_key(&scope));
         }
@@ -486,8 +494,19 @@ impl CurrentRecords {
         }
         let mut scopes = scopes_of(writes);
         scopes.retain(|scope| !reads.scopes.contains(scope));
-        self.scopes.extend(reader.scopes(&scopes).await?);
+        let (states, sums) = reader.scopes_with_sums(&scopes).await?;
+        self.scopes.extend(states);
+        self.sums.extend(sums);
         Ok(())
+    }
+
+    /// The sums of a scope as they were, if they are kept. A scope that was never written has complete ones.
+    fn sums_before(&self, scope: &Scope, keeps_sums: bool) -> Option<KeptSums> {
+        match self.scopes.contains_key(scope) {
+            _ if !keeps_sums => None,
+            true => self.sums.get(scope).cloned(),
+            false => Some(KeptSums::default()),
+        }
     }
 
     /// A commit that is repeated takes others: numbers need not be dense.

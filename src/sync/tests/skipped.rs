@@ -79,10 +79,11 @@ async fn what_a_page_could_not_show_comes_again_when_another_model_leads() {
         sync.push(&caller, create(id)).await.unwrap();
     }
     let page = pull(&sync, &caller, None).await;
+    let before = page.token();
     page.withhold(&page.changes[1]);
-    assert!(page.is_token_stale());
+    assert!(page.take_stale());
     let token = page.token();
-    assert!(!page.is_token_stale());
+    assert!(!page.take_stale() && token != before);
     let same_lead = pull(&sync, &caller, Some(&token)).await;
     assert!(same_lead.changes.is_empty() && !same_lead.reset);
     lead(NEXT, &store).await;
@@ -131,7 +132,7 @@ async fn what_was_hidden_while_it_moved_comes_again_when_the_lead_goes_back() {
     let revoke = hidden.changes[0].decode().unwrap().record;
     assert!(revoke.is_collectable());
     let token = hidden.token();
-    assert!(!hidden.is_token_stale());
+    assert!(!hidden.take_stale());
     lead(MODEL, &store).await;
     let back = pull(&sync, &caller, Some(&token)).await;
     assert_eq!((seqs(&back), back.reset), (vec![1], false));

@@ -92,6 +92,7 @@ impl Client {
         let Some(flight) = self.flight.take_if(|flight| flight.push == *to) else {
             return;
         };
+        self.answered = heard;
         self.forget_copies();
         for (edit, outcome) in flight.edits.iter().zip(&answer.outcomes) {
             let fate = Fate::Answered(outcome.status);

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use std::collections::BTreeMap;
+
 use tidegate_core::{
     change::BaseVersion,
     checkpoint::RequestedTypes,
+    digest::ScopeDigest,
     entry::Record,
     id::{DocumentKey, Epoch, Scope, TypeName, Version},
     value::Document,
@@ -47,6 +50,7 @@ impl Client {
         if !page.has_more {
             self.end(arrival.requested);
         }
+        self.compare(&page.digests, arrival.requested);
         true
     }
 
@@ -169,6 +173,16 @@ impl Client {
         });
         self.lingering
             .retain(|lingering| !confirms(lingering.heard));
+    }
+
+    /// 1.18: an answer that came after the request may be ahead of the page.
+    fn compare(&mut self, digests: &BTreeMap<Scope, ScopeDigest>, requested: Option<u32>) {
+        let is_after_answers = requested.is_some_and(|requested| requested >= self.answered);
+        if is_after_answers || self.slips(Slip::DigestAtOnce) {
+            let differ = |(scope, digest): &(&Scope, &ScopeDigest)| self.digest(scope) != **digest;
+            let differing = digests.iter().filter(differ);
+            self.differing = differing.map(|(scope, _)| scope.clone()).collect();
+        }
     }
 
     /// Another history may have begun: it sends nothing before a pull.

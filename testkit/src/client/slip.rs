@@ -23,6 +23,8 @@ pub enum Slip {
     RemovalsGlobal,
     /// 1.7: documents that no pull confirms stay.
     UnconfirmedStay,
+    /// 1.18: it compares digests with what an answer brought since.
+    DigestAtOnce,
     /// 4.4: it keeps its client id in another epoch.
     SameClientId,
     /// 4.4: it keeps its base versions in another epoch.

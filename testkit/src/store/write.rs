@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_core::{
+    digest::SumChanges,
     entry::{FeedItem, Record},
     id::{Scope, ScopeNumber, Seq},
     inbox::InboxRecord,
@@ -59,8 +60,11 @@ impl State {
         };
         let mut heads: BTreeMap<Scope, Seq> = writes.scopes().into_iter().map(head).collect();
         let items = writes.assign_seqs(&mut heads);
+        let changes = SumChanges::of(writes, |key| self.entry(key).map(Arc::as_ref));
         for (scope, head) in heads {
             self.scopes.entry(scope.clone()).or_default().head = head;
+            let sums = self.sums.entry(scope.clone()).or_default();
+            changes.apply(&scope, sums);
             self.number(scope);
         }
         for key in &writes.markers_removed {

@@ -269,3 +269,58 @@ async fn refreshes_of_many_and_of_unknown_types_cost_what_one_pull_costs() {
         held = next["checkpoint"].as_str().unwrap().to_owned();
     }
 }
+
+/// What a member may learn of a scope by its digest is what the pages of it say.
+#[tokio::test]
+async fn digests_and_rereads_speak_of_nobodys_scopes_but_the_members_own() {
+    const DIGESTS: &str = "query($c: Checkpoint, $types: [SyncType!], $reread: [ID!], $limit: Int) {
+        changesSince(checkpoint: $c, types: $types, reread: $reread, limit: $limit) {
+            digests { scope digest } changes { documentId } checkpoint hasMore reset revokedScopes } }";
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev_on(&directory, MODEL);
+    let alice = server.client_with("alice", &json!({"mine": ["a", "b"]}));
+    let mallory = server.client_with("mallory", &json!({"mine": ["m"]}));
+    let changes = [
+        create("task", "1", "a"),
+        create("note", "2", "b"),
+        create("task", "3", "b"),
+    ];
+    push(&alice, json!(changes)).await;
+    push(&mallory, json!([create("task", "4", "m")])).await;
+    let pulled = async |client: &Client, variables: Value| {
+        client.data(DIGESTS, variables).await["changesSince"].take()
+    };
+    let page = pulled(&alice, json!({"limit": 1})).await;
+    assert_eq!(
+        (&page["hasMore"], &page["digests"]),
+        (&json!(true), &json!(null))
+    );
+    let page = pulled(&alice, json!({})).await;
+    let expected = json!([
+        {"scope": "of:a", "digest": "798552d5d09fb467ab63bd03f01c98e9"},
+        {"scope": "of:b", "digest": "8a9e3f52c47ea46a7aff1ab2ceb498a9"},
+    ]);
+    assert_eq!(page["digests"], expected);
+    let scopes = |page: &Value| {
+        let digests = page["digests"].as_array().unwrap().iter();
+        digests.map(|it| it["scope"].clone()).collect::<Value>()
+    };
+    let theirs = json!({"reread": ["of:a", "of:b", "of:nobody", "", "x".repeat(300), "of:m"]});
+    let page = pulled(&mallory, theirs).await;
+    assert_eq!(scopes(&page), json!(["of:m"]));
+    assert_eq!(page["revokedScopes"], json!(["of:m"]));
+    let many: Vec<String> = (0..20_000).map(|n| format!("of:{n}")).collect();
+    let page = pulled(&mallory, json!({"reread": many})).await;
+    assert_eq!(
+        (&page["revokedScopes"], scopes(&page)),
+        (&json!([]), json!(["of:m"]))
+    );
+    let before = pulled(&alice, json!({})).await;
+    let again = json!({"c": before["checkpoint"], "reread": ["of:b"]});
+    let page = pulled(&alice, again).await;
+    assert_eq!(page["changes"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&page["reset"], &page["digests"]),
+        (&json!(false), &before["digests"])
+    );
+}

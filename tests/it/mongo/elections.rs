@@ -38,6 +38,8 @@ async fn a_pull_after_an_election_shows_what_was_acknowledged_before() {
             types: RequestedTypes::All,
             refresh: Default::default(),
             limit: 10,
+            reread: Default::default(),
+            digests: false,
         };
         let pull = async || {
             gateway

@@ -154,6 +154,8 @@ impl Gateway {
             types: RequestedTypes::All,
             refresh: Default::default(),
             limit,
+            reread: Default::default(),
+            digests: false,
         };
         self.sync.pull(&self.caller(user), request).await.unwrap()
     }

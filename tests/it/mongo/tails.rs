@@ -358,6 +358,8 @@ async fn subscribers_of_one_gateway_see_what_is_pushed_to_another() {
         types: RequestedTypes::All,
         refresh: Default::default(),
         limit: 10,
+        reread: Default::default(),
+        digests: false,
     };
     let pages = here
         .sync
