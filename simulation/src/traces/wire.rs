@@ -144,6 +144,7 @@ pub(super) fn page(form: &PageForm) -> Result<client::Page, Impossible> {
         has_more: form.has_more,
         reset: form.reset,
         revoked: scopes.collect::<Result<_, _>>()?,
+        digests: BTreeMap::new(),
     })
 }
 
