@@ -36,6 +36,7 @@ fn taken(client: &mut Client, page: &Page, requested: u32) {
         page: page.clone(),
         types: client.types.clone(),
         requested: Some(requested),
+        refreshed: [].into(),
     };
     assert!(client.apply(arrival));
 }
