@@ -159,7 +159,7 @@ fn text(text: &str) -> Value {
 fn an_edit_that_waits_is_joined_with_what_others_wrote() {
     let mut phone = Phone::with_count(10);
     phone.count_up();
-    phone.set("a", "tags", Intent::Add(text("mine")));
+    phone.set("a", "tags", Intent::Add(vec![text("mine")]));
     let others = update("a", 1, json!({ "count": 15, "tags": ["theirs"] }))
         .seeing(json!({ "count": 10, "tags": [] }));
     phone

@@ -26,7 +26,9 @@ fn store() -> Store {
         create("b", json!({ "audience": "team:red" })),
         create("c", json!({ "audience": "team:blue" })),
     ];
-    store.push(&by("bob", "b").from(1), &drafts);
+    store
+        .push(&by("bob", "b").from(1), &drafts)
+        .expect("it is taken");
     store
 }
 
@@ -84,7 +86,9 @@ fn the_last_page_of_a_pull_says_what_is_live_in_each_scope() {
         update("a", 0, json!({ "audience": "team:blue" })),
         delete("b", 0),
     ];
-    store.push(&by("bob", "b").from(4), &drafts);
+    store
+        .push(&by("bob", "b").from(4), &drafts)
+        .expect("it is taken");
     pulled(&store, &mut client, &["team:blue", "team:red"]);
     assert_eq!(
         client.digest(&scope("team:red")).to_string(),
@@ -143,7 +147,9 @@ fn a_scope_that_is_read_again_is_dropped_and_comes_whole() {
 fn a_digest_speaks_of_the_types_that_were_asked_for() {
     let mut store = store();
     let note = create("n", json!({ "audience": "team:red" })).of("Note");
-    store.push(&by("bob", "b").from(4), &[note]);
+    store
+        .push(&by("bob", "b").from(4), &[note])
+        .expect("it is taken");
     let of = |types: RequestedTypes| store.page_of("bob", None, types, 10).digests;
     let (tasks, all) = (of(only(&["Task"])), of(RequestedTypes::All));
     assert_ne!(tasks[&scope("team:red")], all[&scope("team:red")]);

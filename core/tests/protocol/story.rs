@@ -144,7 +144,7 @@ impl Story {
             }
             0 => Act::Delete,
             1 => update("audience", Intent::Set(audience)),
-            2 => update("tags", Intent::Add(title)),
+            2 => update("tags", Intent::Add(vec![title])),
             _ => update("title", Intent::Set(title)),
         };
         let with_base = matches!(&act, Act::Update(set) if set.contains_key("tags"));
