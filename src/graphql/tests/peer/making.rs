@@ -56,7 +56,7 @@ pub(super) struct Making {
 }
 
 const PAGE: &str = "{ changes { type documentId kind version scope changedAt }
-    checkpoint hasMore reset revokedScopes epoch serverTime }";
+    checkpoint hasMore reset revokedScopes digests { scope digest } epoch serverTime }";
 const INBOX: &str = "{ nodes { id type documentId openedAt openedBy currentVersion fields }
     edges { cursor } pageInfo { hasNextPage endCursor } }";
 const VIEWER: &str = "{ id readScopes writeScopes declinedGivers lastMutationId serverTime epoch
