@@ -12,8 +12,8 @@ import { IDS, type Act, type EditAct, type History, type Operation, type Trouble
 import { Ledger } from "./ledger.js";
 import type { Plan, Proxy, Traffic } from "./proxy.js";
 
-/** How long all devices may take to become quiet. */
-const QUIET_MS = 40_000;
+/** How long all devices may take to become quiet. A client may wait a minute for an answer that never comes. */
+const QUIET_MS = 90_000;
 const LOOK_MS = 15;
 
 /** Where a device of a history begins. */

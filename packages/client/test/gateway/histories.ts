@@ -15,7 +15,7 @@ import { BINARY } from "./gateway.js";
 const HISTORIES = Number(process.env.TIDEGATE_HISTORIES ?? 200);
 const SEED = process.env.TIDEGATE_HISTORIES_SEED;
 
-const HISTORY_MS = 120_000;
+const HISTORY_MS = 180_000;
 
 export const DEVICES = 3;
 
