@@ -90,19 +90,25 @@ export const model = {
       "defaults": {
         "mood": "CALM"
       },
+      "indexes": [],
       "merges": {},
-      "root": "note"
+      "root": "note",
+      "scalars": {}
     },
     "Task": {
       "aliases": {},
       "collection": "tasks",
       "defaults": {},
+      "indexes": [],
       "merges": {
         "count": "COUNTER",
         "tags": "SET",
         "total": "COUNTER"
       },
-      "root": "task"
+      "root": "task",
+      "scalars": {
+        "total": "Long"
+      }
     }
   }
 };
