@@ -90,6 +90,7 @@ async fn whatever_is_asked_of_a_hidden_id_is_answered_as_of_a_missing_one(world:
         tried: BTreeSet::new(),
     };
     of_checkpoints(&mut asked).await;
+    of_rereads(&mut asked).await;
     of_conflicts(&mut asked).await;
     of_clients(&mut asked).await;
     of_givers(&mut asked).await;
@@ -218,6 +219,31 @@ async fn of_checkpoints(asked: &mut Asked<'_>) {
     }
     assert_eq!(reported[0], reported[1]);
     asked.tried.extend([page.tries, live.tries].concat());
+}
+
+/// A scope of another user is read again as one that nobody has: not at all.
+async fn of_rereads(asked: &mut Asked<'_>) {
+    let world = asked.world;
+    let checkpoint = world.checkpoint_of("bob").await;
+    let (missing, own) = ("user:nobdy", "user:bob");
+    let hidden = ["user:alice", "user:carol"].map(str::to_owned);
+    let page = world.table.of_rereads(&checkpoint);
+    asked.compare(vec![page], &hidden, missing, own).await;
+    let live = world.table.of_live_rereads(&checkpoint);
+    let mut reported = Vec::new();
+    for scope in [missing, own, "user:alice", "user:carol"] {
+        let mut socket = Socket::connect(&world.bob).await;
+        let payload = json!({"query": live.query, "variables": live.variables(scope)});
+        socket
+            .send(json!({"type": "subscribe", "id": "1", "payload": payload}))
+            .await;
+        let first = socket.next().await.to_string();
+        assert!(!first.contains(SECRET), "{first}");
+        reported.push(first.replace(scope, "#id"));
+    }
+    assert_ne!(reported[0], reported[1], "it would show no difference");
+    assert_eq!([&reported[2], &reported[3]], [&reported[0]; 2]);
+    asked.tried.extend(live.tries);
 }
 
 async fn a_push_that_is_sent_again_shows_nothing_of_where_the_grant_was_withdrawn(world: World) {

@@ -1,8 +1,6 @@
 //! Taking in pages: rules 1.1 to 1.4, and the part of 1.6, 1.7 and 1.17 that pages play.
 
-use std::collections::BTreeSet;
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     change::BaseVersion,

@@ -233,6 +233,24 @@ impl Table {
         probe(&[tries], query, json!({"at": ID}))
     }
 
+    /// A page after this checkpoint that reads a scope again.
+    pub(super) fn of_rereads(&self, checkpoint: &str) -> Probe {
+        let tries = "Query.changesSince(reread)";
+        let arguments = "(checkpoint: $at, reread: [$scope])";
+        let page = self.api.field("Query", "changesSince", arguments);
+        let query = format!("query($at: Checkpoint, $scope: ID!) {{ {page} }}");
+        probe(&[tries], query, json!({"at": checkpoint, "scope": ID}))
+    }
+
+    /// The same as a subscription.
+    pub(super) fn of_live_rereads(&self, checkpoint: &str) -> Probe {
+        let tries = "Subscription.changes(reread)";
+        let arguments = "(checkpoint: $at, reread: [$scope])";
+        let page = self.api.field("Subscription", "changes", arguments);
+        let query = format!("subscription($at: Checkpoint, $scope: ID!) {{ {page} }}");
+        probe(&[tries], query, json!({"at": checkpoint, "scope": ID}))
+    }
+
     fn get(&self, root: &str, id: &str) -> Probe {
         let get = self.api.field("Query", root, "(id: $id)");
         let query = format!("query($id: ID!) {{ {get} }}");
