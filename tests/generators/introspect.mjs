@@ -8,7 +8,7 @@ const print = (schema) => {
   schema.getType('JSON').serialize = JSON.stringify;
   return printSchema(lexicographicSortSchema(schema));
 };
-const asks = { inputValueDeprecation: true, oneOf: true, specifiedByUrl: true };
+const asks = { inputValueDeprecation: true, oneOf: true, schemaDescription: true, specifiedByUrl: true };
 const response = await fetch(process.env.SCHEMA_URL, {
   method: 'POST',
   headers: { 'content-type': 'application/json', authorization: `Bearer ${process.env.TOKEN}` },
