@@ -243,7 +243,8 @@ class TidegateClient {
       hear: ({ touched, status, reread, signedOut }) => {
         if (signedOut) this.#halt({ code: "REMOVED", message: "another tab has signed out" });
         if (touched) this.#engine.hear(touched);
-        if (status) this.#follow(status);
+        // What a leader before this one still says is old.
+        if (status && !this.#sync) this.#follow(status);
         if (reread) this.#sync?.reread();
       },
       state: () => ({ status: this.status.value }),
