@@ -119,7 +119,7 @@ export class Gateway {
   }
 
   async #without(work: () => Promise<void>): Promise<void> {
-    if (!this.options) throw new Error("the operator of this gateway is somebody else");
+    if (!this.options) throw new Error("the suite does not operate this gateway");
     await end(this.#process);
     await work();
     [this.#process] = await serve(this.options, this.directory, new URL(this.origin).host);

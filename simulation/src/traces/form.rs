@@ -236,7 +236,7 @@ pub struct PageForm {
     pub checkpoint: String,
     /// Whether there is more.
     pub has_more: bool,
-    /// Whether it begins anew.
+    /// Whether it begins again.
     pub reset: bool,
     /// The scopes that were withdrawn.
     pub revoked_scopes: Vec<String>,

@@ -288,7 +288,7 @@ export class Sync {
       return;
     }
     const { refusal } = failure;
-    // Without its stream it may still be online: the next pull tells.
+    // Without its stream it may still be online: the next pull shows that.
     this.options.onPhase(backoff === this.#streaming ? "catching-up" : "offline", refusal);
     await this.#carryOut(await this.options.engine.do({ is: "unread", refusal }), backoff);
   }

@@ -187,7 +187,7 @@ export interface ConflictIn<S extends CollectionShape> {
   readonly currentVersion: number;
   /**
    * Resolves it, for the document as it is shown here. It has happened when the promise resolves. It rejects with `STALE` if
-   * the document has changed since, `GONE` if somebody else has resolved it, `REJECTED` if the gateway never takes it, and
+   * the document has changed since, `GONE` if another user has resolved it, `REJECTED` if the gateway never takes it, and
    * `OFFLINE` if the gateway cannot be reached; whether it has happened, the inbox then shows.
    */
   resolve(resolution: Resolution<S>): Promise<void>;

@@ -22,7 +22,7 @@ export interface Request {
   readonly fetch: typeof fetch;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: object;
-  /** Told how many bytes have arrived. */
+  /** Called with the number of bytes that have arrived. */
   readonly onBytes: (count: number) => void;
 }
 

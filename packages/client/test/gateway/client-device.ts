@@ -191,7 +191,7 @@ export class ClientDevice implements Device {
 
   async conflicts(): Promise<readonly OpenConflict[]> {
     const { conflicts } = this.#client;
-    // The gateway tells of them, if there are any and it can be reached.
+    // The gateway reports them, if there are any and it can be reached.
     const end = conflicts.subscribe(() => undefined);
     try {
       await this.#life.orDie(new Promise((resolve) => setTimeout(resolve, INBOX_MS)));
