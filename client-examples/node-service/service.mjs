@@ -94,7 +94,7 @@ async function request(query, variables) {
     const { code, retryAfter = 0 } = extensions ?? {};
     if (code === "UNAUTHENTICATED") token = undefined;
     else if (!TRANSIENT.has(code)) throw Object.assign(new Error(`${code}: ${message}`), { code });
-    await sleep(Math.max(retryAfter * 1000, Math.min(100 * 2 ** attempt, 30_000) * (0.5 + Math.random())));
+    await sleep(Math.max(retryAfter * 1000, 100 * 2 ** Math.min(attempt, 6) * (0.5 + Math.random())));
   }
 }
 

@@ -106,7 +106,7 @@ class Service:
                 pause = extensions.get("retryAfter", 0)
             except (TransportError, httpx.HTTPError, ValueError, OSError):
                 pause = 0
-            await asyncio.sleep(max(pause, 0.1 * 2 ** min(attempt, 8) * random.uniform(0.5, 1.5)))
+            await asyncio.sleep(max(pause, 0.1 * 2 ** min(attempt, 6) * random.uniform(0.5, 1.5)))
 
     async def headers(self):
         if self.token is None:

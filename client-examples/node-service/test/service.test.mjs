@@ -72,16 +72,17 @@ class World {
   /** Answers to pushes are lost, pushes arrive twice, streams are cut, and the service is killed again and again. */
   async #killedWhileItWorks() {
     const faults = ["lose", "double", undefined, "lose", "refuse"];
-    let requests = 0;
+    let pushes = 0;
     this.proxy.plan = ({ kind }) => {
-      requests += 1;
-      const fault = faults[requests % faults.length];
+      if (kind === "push") pushes += 1;
+      const fault = faults[pushes % faults.length];
       return fault && kind !== "read" ? { fault } : undefined;
     };
     const done = this.#complete(Array.from({ length: TASKS }, (_, nth) => `task-${nth}`));
     for (let restarts = 0; restarts < 8; restarts += 1) {
+      const before = pushes;
       this.#start();
-      await sleep(900);
+      await this.#until("it pushes", () => pushes > before);
       await this.#kill();
     }
     await done;

@@ -101,7 +101,12 @@ function fold(model, s, next) {
   const seen = view(model, s, key(next));
   const still = () => Object.entries(last.set).every(([field, value]) => equal(seen[field], value));
   if (!alike || last.baseVersion !== next.baseVersion || !still()) return undefined;
-  return { ...last, set: { ...last.set, ...next.set }, base: { ...next.base, ...last.base }, changedAt: next.changedAt };
+  return {
+    ...last,
+    set: { ...last.set, ...next.set },
+    base: { ...next.base, ...last.base },
+    changedAt: next.changedAt,
+  };
 }
 
 /** The user has dealt with an outcome (1.16). */
