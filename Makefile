@@ -11,7 +11,7 @@ test:
 	@scripts/mongod >/dev/null
 	cargo test --workspace --locked
 	scripts/npm-packages .
-	npm test --workspaces
+	npm test --workspaces --if-present
 
 check:
 	cargo fmt --all --check

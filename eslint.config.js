@@ -1,12 +1,13 @@
-// The lints of the npm packages: what the compiler alone does not find.
+// The lints of the npm packages and of the client examples: what the compiler alone does not find.
 import js from "@eslint/js";
 import { defineConfig } from "eslint/config";
+import reactHooks from "eslint-plugin-react-hooks";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  { ignores: ["**/build/", "**/dist/", "**/node_modules/", "**/test/models/"] },
+  { ignores: ["**/build/", "**/dist/", "**/node_modules/", "**/test/models/", "client-examples/shared/src/model.ts"] },
   {
-    files: ["packages/*/{src,test,examples}/**/*.{ts,tsx}"],
+    files: ["packages/*/{src,test,examples}/**/*.{ts,tsx}", "client-examples/*/{src,test}/**/*.{ts,tsx}"],
     extends: [js.configs.recommended, tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
@@ -21,6 +22,14 @@ export default defineConfig(
       ],
       "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+    },
+  },
+  {
+    files: ["client-examples/*/src/**/*.{ts,tsx}"],
+    plugins: { "react-hooks": reactHooks },
+    rules: {
+      "react-hooks/rules-of-hooks": "error",
+      "react-hooks/exhaustive-deps": ["error", { additionalHooks: "^useLive$" }],
     },
   },
 );

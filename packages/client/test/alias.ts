@@ -4,6 +4,9 @@
 
 import { register } from "node:module";
 
-const client = JSON.stringify(new URL("../src/index.js", import.meta.url).href);
-const hook = `export const resolve = (name, context, next) => next(name === "@tidegate/client" ? ${client} : name, context)`;
+const source = JSON.stringify(new URL("../src/", import.meta.url).href);
+const hook = `export const resolve = (name, context, next) => {
+  const [, adapter] = /^@tidegate\\/client(?:\\/(.+))?$/.exec(name) ?? [name, null];
+  return next(adapter === null ? name : ${source} + (adapter ? "adapters/" + adapter : "index") + ".js", context);
+}`;
 register(`data:text/javascript,${encodeURIComponent(hook)}`);

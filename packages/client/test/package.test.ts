@@ -10,6 +10,60 @@ const ENTRY = fileURLToPath(new URL("../src/index.js", import.meta.url));
 const PACKAGE = fileURLToPath(new URL("../../package.json", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 
+interface Manifest {
+  readonly version: string;
+  readonly dependencies?: object;
+  readonly exports: Readonly<Record<string, object>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
+}
+
+async function manifest(): Promise<Manifest> {
+  return JSON.parse(await readFile(PACKAGE, "utf8")) as Manifest;
+}
+
+/** The package of a module, such as `@apollo/client` of `@apollo/client/react`. */
+function packageOf(path: string): string {
+  return path
+    .split("/")
+    .slice(0, path.startsWith("@") ? 2 : 1)
+    .join("/");
+}
+
+test("the main entry has no code of an adapter or of a package", async () => {
+  const { metafile } = await build({
+    entryPoints: [ENTRY],
+    bundle: true,
+    format: "esm",
+    metafile: true,
+    write: false,
+  });
+  const inputs = Object.keys(metafile.inputs);
+  assert.ok(inputs.length > 30);
+  assert.deepEqual(
+    inputs.filter((path) => /adapters|node_modules/.test(path)),
+    [],
+  );
+});
+
+test("what adapters import, an app brings", async () => {
+  const { exports, peerDependenciesMeta } = await manifest();
+  const adapters = Object.keys(exports).filter((name) => name !== ".");
+  assert.ok(adapters.length > 0);
+  for (const adapter of adapters) {
+    const { metafile } = await build({
+      entryPoints: [fileURLToPath(new URL(`../src/adapters/${adapter.slice(2)}.js`, import.meta.url))],
+      bundle: true,
+      format: "esm",
+      packages: "external",
+      metafile: true,
+      write: false,
+    });
+    const [output] = Object.values(metafile.outputs);
+    const peers = output?.imports.filter(({ path }) => peerDependenciesMeta[packageOf(path)]?.optional !== true);
+    assert.deepEqual(peers, [], adapter);
+  }
+});
+
 test("as an app ships it, all of it is less than 20 KB compressed", async () => {
   const { outputFiles } = await build({
     entryPoints: [ENTRY],
@@ -23,12 +77,12 @@ test("as an app ships it, all of it is less than 20 KB compressed", async () => 
 });
 
 test("it depends on no package at run time", async () => {
-  const { dependencies } = JSON.parse(await readFile(PACKAGE, "utf8")) as { dependencies?: object };
+  const { dependencies } = await manifest();
   assert.equal(dependencies, undefined);
 });
 
 test("it has the version and the licence of the gateway", async () => {
-  const { version } = JSON.parse(await readFile(PACKAGE, "utf8")) as { version: string };
+  const { version } = await manifest();
   const gateway = /^\[workspace\.package\][^[]*?^version = "([^"]+)"/m.exec(
     await readFile(join(ROOT, "Cargo.toml"), "utf8"),
   );

@@ -239,16 +239,23 @@ fn check_names_the_setting_that_refuses_a_ready_made_operation() {
     );
 }
 
-/// The tests of `packages/client` compile and use these modules.
+/// The tests of `packages/client` and the client examples compile and use these modules.
 #[test]
 fn the_committed_modules_for_the_client_are_what_operations_prints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (model, module) in [
-        ("model.graphql", "example.ts"),
-        ("tests/it/models/harbour.graphql", "harbour.ts"),
-        ("conformance/model.graphql", "conformance.ts"),
+        ("model.graphql", "packages/client/test/models/example.ts"),
+        ("model.graphql", "client-examples/shared/src/model.ts"),
+        (
+            "tests/it/models/harbour.graphql",
+            "packages/client/test/models/harbour.ts",
+        ),
+        (
+            "conformance/model.graphql",
+            "packages/client/test/models/conformance.ts",
+        ),
     ] {
-        let path = root.join("packages/client/test/models").join(module);
+        let path = root.join(module);
         let committed = fs::read_to_string(&path).unwrap();
         let printed = answer(root, &["operations", "--typescript", "--model", model]);
         assert!(
