@@ -240,11 +240,10 @@ class TidegateClient {
         }
       },
       lead: (led, signal) => this.#lead(led, signal),
-      hear: ({ touched, status, reread, signedOut }) => {
+      hear: ({ touched, status, reread, signedOut }, leads) => {
         if (signedOut) this.#halt({ code: "REMOVED", message: "another tab has signed out" });
         if (touched) this.#engine.hear(touched);
-        // What a leader before this one still says is old.
-        if (status && !this.#sync) this.#follow(status);
+        if (status && leads) this.#follow(status);
         if (reread) this.#sync?.reread();
       },
       state: () => ({ status: this.status.value }),
@@ -272,10 +271,11 @@ class TidegateClient {
     this.#tabs?.post({ reread: true });
   }
 
-  /** As the leader. */
+  /** What comes of a turn that is over would replace what the next leader says. */
   #share(change: Partial<Status>): void {
+    if (!this.#tabs?.leads) return;
     this.#say(change);
-    this.#tabs?.post({ status: this.status.value });
+    this.#tabs.post({ status: this.status.value });
   }
 
   /** Another tab may go on. What follows from a halt is no reason of its own. */

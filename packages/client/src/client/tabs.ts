@@ -18,8 +18,8 @@ export interface TabsOptions<Led, News> {
   readonly raise: () => Promise<Led>;
   /** Leads until the signal is aborted, or until this tab cannot lead. */
   readonly lead: (led: Led, signal: AbortSignal) => Promise<void>;
-  /** Takes what another tab has posted. */
-  readonly hear: (news: News) => void;
+  /** Takes what another tab has posted, and whether that tab leads, as far as this one has heard. */
+  readonly hear: (news: News, leads: boolean) => void;
   /** What the leader says with each sign of life. */
   readonly state: () => News;
   /** The page was frozen or hidden in a cache, where nothing is heard. */
@@ -40,6 +40,8 @@ export class Tabs<Led extends { readonly term: number }, News> {
   #turn: AbortController | undefined;
   /** The term in which this tab leads. */
   #term: number | undefined;
+  /** The newest term that it has heard; the first one is 1. */
+  #newest = 1;
   #missing = 0;
   #resting = true;
   readonly #unlisten: () => void;
@@ -64,6 +66,10 @@ export class Tabs<Led extends { readonly term: number }, News> {
       };
     }
     this.#enter();
+  }
+
+  get leads(): boolean {
+    return this.#term !== undefined;
   }
 
   post(news: News): void {
@@ -118,12 +124,16 @@ export class Tabs<Led extends { readonly term: number }, News> {
   async #lead(signal: AbortSignal): Promise<void> {
     const led = await this.options.raise();
     if (signal.aborted) return;
-    this.#term = led.term;
-    signal.addEventListener("abort", () => {
-      if (this.#term === led.term) this.#term = undefined;
-    });
+    this.#term = this.#newest = led.term;
     // The next leader does not wait for what this one still has to end.
-    const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const aborted = new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => {
+        this.#term = undefined;
+        // What this tab has shown as the leader may be old.
+        this.#send("question");
+        resolve();
+      });
+    });
     await Promise.race([aborted, this.options.lead(led, signal)]);
   }
 
@@ -144,7 +154,9 @@ export class Tabs<Led extends { readonly term: number }, News> {
       if (this.#term < term) this.#turn?.abort();
       else if (is === "question") this.post(this.options.state());
     }
-    if (news !== undefined) this.options.hear(news);
+    const leads = term >= this.#newest;
+    if (leads) this.#newest = term;
+    if (news !== undefined) this.options.hear(news, leads);
   }
 }
 
