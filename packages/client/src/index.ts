@@ -3,8 +3,8 @@
  */
 
 export { createClient } from "./client/client.js";
-export { ClientError } from "./client/errors.js";
-export type { ClientErrorCode } from "./client/errors.js";
+export { ClientError } from "./core/errors.js";
+export type { ClientErrorCode } from "./core/errors.js";
 export type { Live } from "./client/live.js";
 export type { PauseOptions } from "./client/pause.js";
 export type { Halt, Phase } from "./client/sync.js";

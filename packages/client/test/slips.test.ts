@@ -53,7 +53,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.2",
     does: "does not mark an older UPSERT seen",
     file: "pages",
-    from: "return draft.putDoc({ ...doc, seen: meta.no });",
+    from: "return docs.put({ ...doc, seen: meta.no });",
     to: "return;",
   },
   {
@@ -168,7 +168,7 @@ const SLIPS: readonly Slip[] = [
     rule: "4.4",
     does: "rebases what is queued on a create under way",
     file: "edits",
-    from: ", ...flying.map((it) => keyText(it.type, it.id))",
+    from: ", ...flying.map(keyOf)",
     to: "",
   },
   {
@@ -231,7 +231,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.8",
     does: "shows a create without the model's defaults",
     file: "view",
-    from: "...type?.defaults, ",
+    from: "...own(model.types, edit.type)?.defaults, ",
     to: "",
   },
   {
@@ -301,7 +301,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.13",
     does: "forgets that an earlier copy was longer",
     file: "refusals",
-    from: "...draft.queue().slice(0, flight.behind)",
+    from: "...draft.queue.all().slice(0, flight.behind)",
     to: "",
   },
   {
@@ -329,7 +329,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.15",
     does: "sends what was queued on a create that failed",
     file: "edits",
-    from: "const lost = queuedOn(draft.queue(), create);",
+    from: "const lost = queuedOn(draft.queue.all(), create);",
     to: "const lost = [];",
   },
   {
@@ -343,7 +343,7 @@ const SLIPS: readonly Slip[] = [
     rule: "1.16",
     does: "does not say what it dropped",
     file: "edits",
-    from: 'draft.putOutcome({ n: edit.n, edit, status: "DROPPED", cause });',
+    from: 'draft.outcomes.put({ n: edit.n, edit, status: "DROPPED", cause });',
     to: ";",
   },
   {

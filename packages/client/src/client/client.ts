@@ -2,22 +2,23 @@
  * The API for applications: collections, transactions, status and outcomes over an {@link Engine} and a {@link Sync}.
  */
 
-import { EditError, type Changes, type Intent } from "../core/edits.js";
-import { freshMeta, isAlive, keyText, type Flight, type Meta } from "../core/records.js";
-import type { Need } from "../core/draft.js";
+import type { Changes, Intent } from "../core/edits.js";
+import { ClientError } from "../core/errors.js";
+import { freshMeta, keyOf, unsentOf } from "../core/records.js";
+import { Draft, type Need, type Slice } from "../core/draft.js";
 import type { Event } from "../core/step.js";
-import { view } from "../core/view.js";
 import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
 import { ANYTHING, Engine, type Led, type Touched } from "./engine.js";
-import { ClientError, failureOf, isFull } from "./errors.js";
+import { failureOf, isFull } from "./failures.js";
 import { Finder, indexesOf } from "./find.js";
 import { Inbox } from "./inbox.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
 import { liveQuery } from "./livequery.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
+import { listen } from "./page.js";
 import type { Query } from "./query.js";
-import { Sync, type Halt, type Phase } from "./sync.js";
+import { Sync, type Halt } from "./sync.js";
 import { Tabs } from "./tabs.js";
 import { Witness } from "./witness.js";
 import type { Client, ClientOptions, EditOptions, Resolution, SignOutOptions, Status } from "./types.js";
@@ -57,8 +58,7 @@ class TidegateClient {
   #sync: Sync | undefined;
   #tabs: Tabs<Led, News> | undefined;
   readonly #opened: Promise<void>;
-  /** Ends listening to the browser's network. */
-  readonly #unlisten: () => void;
+  readonly #stopped = new AbortController();
   readonly #witness: Witness | undefined;
   #bytes = 0;
   /** The newest step that `status` shows. */
@@ -68,14 +68,23 @@ class TidegateClient {
   /** Whether what is stored waits for its user to sign in. */
   #sealed = false;
 
-  constructor(readonly options: ClientOptions) {
-    const { model, storage } = options;
+  readonly options: ClientOptions & Required<Pick<ClientOptions, "types" | "first" | "pauses">>;
+
+  constructor(options: ClientOptions) {
+    const { model, storage, types = Object.keys(model.types), first = [], pauses = PAUSES } = options;
+    this.options = { ...options, types, first, pauses };
     this.#engine = new Engine(model, storage, (touched) => this.#tabs?.post({ touched }));
     this.#witness = storage.name === undefined ? undefined : new Witness(storage.name);
-    this.#network = this.#newNetwork();
+    this.#network = new Network({
+      ...options,
+      pollMs: pauses.maxMs / 2,
+      onBytes: (count) => {
+        this.#bytes += count;
+      },
+    });
     this.#inbox = new Inbox({
       network: this.#network,
-      pauses: options.pauses ?? PAUSES,
+      pauses,
       rootOf: (type) => model.types[type]?.root ?? type,
       onSettled: (ids) => void this.#settle(ids).catch(() => undefined),
     });
@@ -100,9 +109,8 @@ class TidegateClient {
       if (touched.queued) this.#sync?.kick();
       this.#note(touched);
     });
-    this.#unlisten = whenOnline(() => {
-      this.#sync?.wake();
-    });
+    // Browsers say when the network is back.
+    listen({ online: () => this.#sync?.wake() }, this.#stopped.signal);
     this.#opened = this.#open();
     this.#opened.catch((failure: unknown) => {
       this.#halt({ code: "STORAGE", message: String(failure) });
@@ -133,7 +141,7 @@ class TidegateClient {
       },
       pending: (id: string) =>
         this.#live(
-          (touched) => touched.keys.has(keyText(type, id)),
+          (touched) => touched.keys.has(keyOf({ type, id })),
           () => this.#pending(type, id),
         ),
     };
@@ -152,7 +160,7 @@ class TidegateClient {
     return this.#inbox.resolve(id, resolution);
   }
 
-  async refresh(types: readonly string[] = this.#types()): Promise<void> {
+  async refresh(types: readonly string[] = this.options.types): Promise<void> {
     await this.#do({ is: "refresh", types });
     this.#reread();
   }
@@ -217,7 +225,7 @@ class TidegateClient {
 
   async #stop(): Promise<void> {
     await this.#opened.catch(() => undefined);
-    this.#unlisten();
+    this.#stopped.abort();
     this.#inbox.close();
     this.#tabs?.leave();
     await this.#sync?.stop();
@@ -287,54 +295,18 @@ class TidegateClient {
     this.#engine.hear(ANYTHING);
   }
 
-  #newNetwork(): Network {
-    const { url, token, model, fetch, webSocket, pauses = PAUSES } = this.options;
-    const aliases = Object.fromEntries(Object.entries(model.types).map(([type, it]) => [type, it.aliases]));
-    return new Network({
-      url,
-      token,
-      aliases,
-      operations: model.operations,
-      hash: model.hash,
-      ...(fetch && { fetch }),
-      ...(webSocket && { webSocket }),
-      pollMs: pauses.maxMs / 2,
-      onBytes: (count) => {
-        this.#bytes += count;
-      },
-    });
-  }
-
   #newSync(engine: Led): Sync {
     return new Sync({
+      ...this.options,
       engine,
       transport: this.#network,
-      types: this.#types(),
-      first: this.options.first ?? [],
-      pauses: this.options.pauses ?? PAUSES,
       confirmMs: CONFIRM_MS,
       newId,
-      onPhase: (phase: Phase, error?: Halt) => {
-        if (phase === "halted" && error) {
-          this.#halt(error);
-          return;
-        }
-        const live = phase === "live" && { lastSync: new Date(), done: 0 };
-        const stream = phase === "live" ? this.#network.stream : undefined;
-        this.#share({ phase, stream, error: error && { code: error.code, message: error.message }, ...live });
-      },
-      onError: (error: Halt | undefined) => {
-        this.#share({ error });
-      },
-      onPage: (changes: number) => {
-        const { phase, done = 0 } = this.status.value ?? {};
-        this.#share({ done: phase === "live" ? 0 : done + changes, bytes: this.#bytes });
+      say: (change) => {
+        if (change.phase === "halted" && change.error) this.#halt(change.error);
+        else this.#share({ ...change, bytes: this.#bytes });
       },
     });
-  }
-
-  #types(): readonly string[] {
-    return this.options.types ?? Object.keys(this.options.model.types);
   }
 
   #say(change: Partial<Status>): void {
@@ -351,7 +323,7 @@ class TidegateClient {
     try {
       await this.#engine.do(event);
     } catch (failure) {
-      throw failure instanceof EditError ? new ClientError(failure.code, failure.message) : failureOf(failure);
+      throw failureOf(failure);
     }
   }
 
@@ -390,29 +362,21 @@ class TidegateClient {
     });
   }
 
-  async #read(need: Need): ReturnType<ClientOptions["storage"]["read"]> {
+  async #read(need: Need): Promise<Slice> {
     await this.#opened;
     if (this.#closed) throw new ClientError("CLOSED", "the client is closed");
     return this.options.storage.read(need);
   }
 
   async #get(type: string, id: string): Promise<Body | undefined> {
-    const key = [type, id] as const;
-    const { meta, flight, docs, queue, lingering } = await this.#read({ docs: [key], queue: [key], lingering: true });
-    if (this.#hides()) return undefined;
-    const held = docs.find((doc) => isAlive(meta, doc));
-    const edits = [...lingering, ...(flight?.edits ?? []), ...queue];
-    return view(
-      this.options.model,
-      held?.body,
-      edits.filter((edit) => edit.type === type && edit.id === id),
-    );
+    const key = keyOf({ type, id });
+    const draft = new Draft(this.options.model, await this.#read({ docs: [key], queue: [key], lingering: true }));
+    return this.#hides() ? undefined : draft.view(key);
   }
 
   async #pending(type: string, id: string): Promise<readonly object[]> {
-    const { flight, queue } = await this.#read({ queue: [[type, id]] });
-    const edits = [...(flight?.edits ?? []), ...queue].filter((edit) => edit.type === type && edit.id === id);
-    return edits.map(pendingOf);
+    const key = keyOf({ type, id });
+    return new Draft(this.options.model, await this.#read({ queue: [key] })).editsOf(key).map(pendingOf);
   }
 
   /** The outcomes of edits that the inbox kept have been seen to with their conflicts. */
@@ -433,19 +397,6 @@ class TidegateClient {
 async function persist(): Promise<void> {
   const { storage } = (globalThis as { navigator?: Partial<Navigator> }).navigator ?? {};
   if (storage && !(await storage.persisted())) await storage.persist();
-}
-
-/** Browsers say when the network is back. */
-function whenOnline(listener: () => void): () => void {
-  const { addEventListener, removeEventListener } = globalThis as Partial<typeof globalThis>;
-  addEventListener?.("online", listener);
-  return () => {
-    removeEventListener?.("online", listener);
-  };
-}
-
-function unsentOf(meta: Meta, flight: Flight | null): number {
-  return meta.queued + (flight?.edits.length ?? 0);
 }
 
 function createOf(type: string, { id, ...document }: Body): Intent & { op: "create" } {

@@ -3,15 +3,14 @@
  */
 
 import type { Effect, Slice, Writes } from "../core/draft.js";
-import { keyText, type CoreModel } from "../core/records.js";
+import { keyOf, unsentOf, type CoreModel, type Key } from "../core/records.js";
 import { need, step, type Event } from "../core/step.js";
 import type { Storage } from "../storage/storage.js";
 
 /** What a step has touched. Dead documents are not named: `all` says that any may be. */
 export interface Touched {
   readonly all: boolean;
-  readonly keys: ReadonlySet<string>;
-  readonly types: ReadonlySet<string>;
+  readonly keys: ReadonlySet<Key>;
   readonly outcomes: boolean;
   /** Whether there is something new to send. */
   readonly queued: boolean;
@@ -55,7 +54,7 @@ export class Engine {
     return { term, model: this.model, storage: this.storage, do: (event) => this.#step(event, fence) };
   }
 
-  /** One transaction. Rejects with the core's {@link EditError}, and with what the storage throws. */
+  /** One transaction. Rejects with the core's {@link ClientError}, and with what the storage throws. */
   do(event: Event): Promise<readonly Effect[]> {
     return this.#step(event, () => undefined);
   }
@@ -110,35 +109,26 @@ function isStrict(event: Event): boolean {
 }
 
 /** Anything may have changed. */
-export const ANYTHING: Touched = { all: true, keys: new Set(), types: new Set(), outcomes: true, queued: true };
+export const ANYTHING: Touched = { all: true, keys: new Set(), outcomes: true, queued: true };
 
-function touchedBy(writes: Writes, before: Slice): Touched {
-  const keys = new Set<string>();
-  const types = new Set(writes.types);
-  const note = ({ type, id }: { readonly type: string; readonly id: string }): void => {
-    keys.add(keyText(type, id));
-    types.add(type);
-  };
-  for (const [[type, id]] of writes.docs) note({ type, id });
-  for (const [, record] of [...writes.queue, ...writes.lingering]) if (record) note(record);
+function touchedBy(writes: Writes, { meta: before, flight }: Slice): Touched {
+  const { meta, docs, queue, lingering } = writes;
+  const edits = [...queue, ...lingering].map(([, edit]) => edit);
+  const made = edits.filter((edit) => edit !== null);
   // What leaves the flight may show otherwise, though its document stays as it is.
-  if (writes.flight !== before.flight) for (const edit of before.flight?.edits ?? []) note(edit);
-  for (const edit of writes.flight?.edits ?? []) note(edit);
-  const removed = writes.queue.some(([, edit]) => edit === null) || writes.lingering.some(([, edit]) => edit === null);
-  const { meta } = writes;
+  const left = writes.flight === flight ? [] : (flight?.edits ?? []);
   return {
     all:
-      meta.sealed !== before.meta.sealed ||
-      removed ||
+      meta.sealed !== before.sealed ||
+      made.length < edits.length ||
       writes.types.length > 0 ||
-      meta.gone !== before.meta.gone ||
-      meta.floor !== before.meta.floor,
-    keys,
-    types,
+      meta.gone !== before.gone ||
+      meta.floor !== before.floor,
+    keys: new Set([...docs.map(([key]) => key), ...[...made, ...left, ...(writes.flight?.edits ?? [])].map(keyOf)]),
     outcomes: writes.outcomes.length > 0,
-    queued: writes.queue.some(([, edit]) => edit !== null),
+    queued: queue.some(([, edit]) => edit !== null),
     sealed: meta.sealed,
-    unsent: meta.queued + (writes.flight?.edits.length ?? 0),
+    unsent: unsentOf(meta, writes.flight),
     step: meta.step,
   };
 }

@@ -3,8 +3,8 @@
  * stand elsewhere in an index than in view, so those are read beside it.
  */
 
-import type { Slice } from "../core/draft.js";
-import { isAlive, type Doc, type Edit, type Key } from "../core/records.js";
+import { editsOf, type Slice } from "../core/draft.js";
+import { isAlive, keyOf, type Doc, type Edit } from "../core/records.js";
 import { view } from "../core/view.js";
 import type { Body } from "../protocol.js";
 import type { Index, SortKey } from "../storage/entries.js";
@@ -51,10 +51,11 @@ export class Finder {
 
   /** Those of some documents that it finds. */
   async among(ids: readonly string[]): Promise<readonly Body[]> {
-    const keys = [...new Set(ids)].map((id): Key => [this.type, id]);
+    const own = [...new Set(ids)];
+    const keys = own.map((id) => keyOf({ type: this.type, id }));
     const slice = await this.storage.read({ docs: keys, queue: keys, lingering: true });
     const { found, show } = this.#inView(slice);
-    for (const [, id] of keys) show(id);
+    own.forEach(show);
     return found;
   }
 
@@ -91,11 +92,12 @@ export class Finder {
     };
   }
 
-  #inView({ meta, flight, docs, queue, lingering }: Slice): InView {
+  #inView(slice: Slice): InView {
     const { model, query, type } = this;
+    const { meta, docs } = slice;
     const found: Body[] = [];
     const edits = new Map<string, Edit[]>();
-    for (const edit of [...lingering, ...(flight?.edits ?? []), ...queue]) {
+    for (const edit of editsOf(slice)) {
       if (edit.type === type) edits.set(edit.id, [...(edits.get(edit.id) ?? []), edit]);
     }
     const held = new Map(docs.filter((doc) => isAlive(meta, doc)).map(({ id, body }) => [id, body]));

@@ -7,7 +7,7 @@ import { isTransient } from "../core/refusals.js";
 import type { InboxConflict } from "../protocol.js";
 import type { Network } from "../transport/network.js";
 import { Refused } from "../transport/transport.js";
-import { ClientError } from "./errors.js";
+import { ClientError } from "../core/errors.js";
 import { LiveValue } from "./live.js";
 import { Backoff, type PauseOptions } from "./pause.js";
 import type { CollectionShape, ConflictIn, Resolution } from "./types.js";

@@ -2,7 +2,7 @@
  * A query that is run again when its result may be another one. It says what it finds; how it finds it is in `find`.
  */
 
-import { keyText } from "../core/records.js";
+import { keyOf } from "../core/records.js";
 import type { Body } from "../protocol.js";
 import type { Touched } from "./engine.js";
 import type { Finder } from "./find.js";
@@ -41,7 +41,7 @@ export function liveQuery({ finder, opened, hides, listen }: LiveQueryOptions): 
     };
     const again = recomputed(run, () => undefined);
     opened.then(again, () => undefined);
-    const prefix = keyText(finder.type, "");
+    const prefix = keyOf({ type: finder.type, id: "" });
     const unlisten = listen(({ all, keys }) => {
       if (all) touched = undefined;
       else for (const key of keys) if (key.startsWith(prefix)) touched?.add(key.slice(prefix.length));

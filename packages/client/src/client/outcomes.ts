@@ -4,7 +4,7 @@
 
 import type { Changes } from "../core/edits.js";
 import { together } from "../core/outcomes.js";
-import type { Edit, Outcome } from "../core/records.js";
+import { keyOf, type Edit, type Outcome } from "../core/records.js";
 import type { Event } from "../core/step.js";
 import type { Body } from "../protocol.js";
 import type { CollectionShape, OutcomeIn, PendingEdit } from "./types.js";
@@ -19,7 +19,7 @@ export function outcomeOf(
   const { n, edit, status, theirs, ...rest } = outcome;
   const again = (changes?: Changes): Promise<void> => {
     const id = newId();
-    const keys = together(all, n).flatMap((it) => [it.edit.id, id].map((one) => [it.edit.type, one] as const));
+    const keys = together(all, n).flatMap(({ edit }) => [keyOf(edit), keyOf({ ...edit, id })]);
     return act({ is: "retry", n, keys, at: new Date().toISOString(), newId: id, ...(changes && { changes }) });
   };
   return {

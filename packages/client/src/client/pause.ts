@@ -2,6 +2,8 @@
  * Exponential back-off with jitter. Something that helps, such as a network that is back, ends a pause.
  */
 
+import { pause } from "../transport/waiting.js";
+
 /** The first pause after a failure, and the longest. */
 export interface PauseOptions {
   readonly minMs: number;
@@ -12,7 +14,7 @@ export class Backoff {
   #failures = 0;
   /** When the last pause ended. */
   #ended = -Infinity;
-  #wake: () => void = () => undefined;
+  #pause = new AbortController();
 
   constructor(readonly options: PauseOptions) {}
 
@@ -23,16 +25,8 @@ export class Backoff {
     if (performance.now() - this.#ended > maxMs) this.#failures = 0;
     const longest = Math.min(maxMs, minMs * 2 ** Math.min(this.#failures++, 16));
     const ms = Math.max(seconds * 1000, longest * (0.5 + Math.random() / 2));
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      signal.addEventListener("abort", this.#wake, { once: true });
-    });
-    signal.removeEventListener("abort", this.#wake);
+    this.#pause = new AbortController();
+    await pause(ms, AbortSignal.any([signal, this.#pause.signal]));
     this.#ended = performance.now();
   }
 
@@ -42,6 +36,6 @@ export class Backoff {
   }
 
   wake(): void {
-    this.#wake();
+    this.#pause.abort();
   }
 }

@@ -5,7 +5,7 @@
 import { own } from "../core/records.js";
 import type { Body, Value } from "../protocol.js";
 import { compareKey, NULL_KEY, sortKey, type SortKey } from "../storage/entries.js";
-import { ClientError } from "./errors.js";
+import { ClientError } from "../core/errors.js";
 
 /** What has to hold of a field's value. */
 export interface Filter {

@@ -4,13 +4,15 @@
  */
 
 import type { Effect } from "../core/draft.js";
-import { isAlive, type Flight } from "../core/records.js";
+import { isAlive, keyOf, type Flight } from "../core/records.js";
+import type { Event } from "../core/step.js";
 import type { Page, PushInput } from "../protocol.js";
 import { parts } from "../storage/parts.js";
 import { Refused, type Transport } from "../transport/transport.js";
 import { Deposed, type Led } from "./engine.js";
-import { isFull } from "./errors.js";
+import { isFull } from "./failures.js";
 import { Backoff, type PauseOptions } from "./pause.js";
+import type { Status } from "./types.js";
 
 /** Out of reach; reading what it has missed; following; or stopped until the app does something about it. */
 export type Phase = "offline" | "catching-up" | "live" | "halted";
@@ -25,11 +27,7 @@ export interface SyncOptions {
   readonly newId: () => string;
   /** How long an answer may stay unconfirmed before the client reads the store again. */
   readonly confirmMs: number;
-  readonly onPhase: (phase: Phase, error?: Halt) => void;
-  /** What keeps it from sending now, whatever it reads. */
-  readonly onError: (error: Halt | undefined) => void;
-  /** A page of so many changes is stored. */
-  readonly onPage: (changes: number) => void;
+  readonly say: (change: Partial<Status>) => void;
 }
 
 /** What keeps a client from going on. It keeps everything; one that has halted goes on after a restart. */
@@ -43,7 +41,9 @@ export class Sync {
   readonly #reading: Backoff;
   readonly #streaming: Backoff;
   readonly #sending: Backoff;
-  #done: Promise<void> = Promise.resolve();
+  #running: Promise<void> = Promise.resolve();
+  /** How many changes it has read since it began to catch up. */
+  #done = 0;
   #following: AbortController | undefined;
   #wakeSender: (() => void) | undefined;
   #somethingToSend = true;
@@ -62,20 +62,20 @@ export class Sync {
 
   /** Runs until it is stopped, halts, or finds that another tab leads. */
   run(): Promise<void> {
-    this.#done = Promise.all([this.#read(), this.#send()]).then(
+    this.#running = Promise.all([this.#read(), this.#send()]).then(
       () => undefined,
       (failure: unknown) => {
         if (failure instanceof Deposed) this.#end();
         else this.#halt({ code: "FAILED", message: String(failure) });
       },
     );
-    return this.#done;
+    return this.#running;
   }
 
   /** Ends both loops. What is under way is cut off; the next start goes on. */
   stop(): Promise<void> {
     this.#end();
-    return this.#done;
+    return this.#running;
   }
 
   /** There may be something new to send. */
@@ -125,7 +125,7 @@ export class Sync {
     const { engine, transport } = this.options;
     const { meta } = await engine.storage.read({});
     const { id } = await transport.viewer(meta.client, this.#signal);
-    await this.#carryOut(await engine.do({ is: "user", id }));
+    await this.#do({ is: "user", id });
     this.#identified = true;
   }
 
@@ -149,7 +149,7 @@ export class Sync {
   }
 
   async #begin(): Promise<Effect & { do: "pull" }> {
-    const effects = await this.options.engine.do({ is: "begin" });
+    const effects = await this.#do({ is: "begin" });
     const pull = effects.find((effect) => effect.do === "pull");
     if (!pull) throw new Error("a pull begins with a request");
     return pull;
@@ -161,11 +161,10 @@ export class Sync {
     types: readonly string[],
     round: number | null,
   ): Promise<void> {
-    const { engine, newId } = this.options;
     const { checkpoint: from, refresh } = asked;
-    await this.#carryOut(await engine.do({ is: "page", page, from, types, refresh, round, newId: newId() }));
-    if (round !== null) this.options.onPhase("catching-up");
-    this.options.onPage(page.changes.length);
+    await this.#do({ is: "page", page, from, types, refresh, round, newId: this.options.newId() });
+    if (round === null) this.options.say({ done: 0 });
+    else this.#show("catching-up", undefined, page.changes.length);
     if (page.reset || page.revokedScopes.length > 0) this.#mayBeDead = true;
     // The page may bring the epoch in which it may send.
     this.kick();
@@ -184,7 +183,7 @@ export class Sync {
       ({ checkpoint } = page);
       if (page.hasMore) return;
       if (this.#mayBeDead) await this.#sweep();
-      if (round !== null) this.options.onPhase("live");
+      if (round !== null) this.#show("live");
       round = null;
       this.#confirmLater();
     };
@@ -198,7 +197,7 @@ export class Sync {
     const { meta } = await engine.storage.read({});
     for (const type of Object.keys(engine.model.types)) {
       for await (const docs of parts(engine.storage, type)) {
-        const dead = docs.filter((doc) => !isAlive(meta, doc)).map(({ id }) => [type, id] as const);
+        const dead = docs.filter((doc) => !isAlive(meta, doc)).map(keyOf);
         if (dead.length > 0) await engine.do({ is: "sweep", docs: dead });
       }
     }
@@ -239,12 +238,12 @@ export class Sync {
       try {
         await this.#identify();
         if (this.#ended()) return;
-        const [effect] = await this.options.engine.do({ is: "send" });
+        const [effect] = await this.#do({ is: "send" });
         if (effect === undefined) return;
         if (effect.do === "push") await this.#push(effect.flight);
         else if (effect.do === "ask") await this.#ask(effect.client, effect.question);
         this.#sending.succeed();
-        if (this.#cannotStorePush) this.options.onError(undefined);
+        if (this.#cannotStorePush) this.options.say({ error: undefined });
         this.#cannotStorePush = false;
       } catch (failure) {
         if (this.#ended()) return;
@@ -254,16 +253,15 @@ export class Sync {
   }
 
   async #push(flight: Flight): Promise<void> {
-    const { engine, transport } = this.options;
-    const results = await transport.push(inputOf(flight), this.#signal);
-    await this.#carryOut(await engine.do({ is: "answer", to: flight, results }));
+    const results = await this.options.transport.push(inputOf(flight), this.#signal);
+    await this.#do({ is: "answer", to: flight, results });
     this.#confirmLater();
   }
 
   async #ask(client: string, question: number): Promise<void> {
-    const { engine, transport, newId } = this.options;
+    const { transport, newId } = this.options;
     const { lastMutationId } = await transport.viewer(client, this.#signal);
-    await this.#carryOut(await engine.do({ is: "asked", question, last: lastMutationId ?? 0, newId: newId() }));
+    await this.#do({ is: "asked", question, last: lastMutationId ?? 0, newId: newId() });
   }
 
   async #refusedPush(failure: unknown): Promise<void> {
@@ -278,8 +276,7 @@ export class Sync {
       return;
     }
     const { refusal } = failure;
-    const effects = await engine.do({ is: "refused", to: flight, refusal, newId: newId() });
-    await this.#carryOut(effects, this.#sending);
+    await this.#do({ is: "refused", to: flight, refusal, newId: newId() }, this.#sending);
   }
 
   async #refused(failure: unknown, backoff: Backoff): Promise<void> {
@@ -289,8 +286,8 @@ export class Sync {
     }
     const { refusal } = failure;
     // Without its stream it may still be online: the next pull shows that.
-    this.options.onPhase(backoff === this.#streaming ? "catching-up" : "offline", refusal);
-    await this.#carryOut(await this.options.engine.do({ is: "unread", refusal }), backoff);
+    this.#show(backoff === this.#streaming ? "catching-up" : "offline", refusal);
+    await this.#do({ is: "unread", refusal }, backoff);
   }
 
   /** A step that could not be stored was not made: its page, answer or push comes again. */
@@ -298,34 +295,24 @@ export class Sync {
     if (!(failure instanceof DOMException)) throw failure;
     const code = isFull(failure) ? "STORAGE_FULL" : "STORAGE";
     const error = { code, message: failure.message };
-    if (backoff === this.#sending) this.options.onError(error);
-    else this.options.onPhase("catching-up", error);
+    if (backoff === this.#sending) this.options.say({ error });
+    else this.#show("catching-up", error);
     this.#cannotStorePush ||= backoff === this.#sending;
     await backoff.pause(0, this.#signal);
   }
 
-  async #carryOut(effects: readonly Effect[], backoff = this.#reading): Promise<void> {
+  /** A step, and what follows from it. What is to be sent, the caller sends. */
+  async #do(event: Event, backoff = this.#reading): Promise<readonly Effect[]> {
+    const effects = await this.options.engine.do(event);
     for (const effect of effects) {
-      switch (effect.do) {
-        case "reread":
-          this.reread();
-          break;
-        case "again":
-          await backoff.pause(effect.after, this.#signal);
-          break;
-        case "token":
-          this.#identified = false;
-          await backoff.pause(0, this.#signal);
-          break;
-        case "halt":
-          this.#halt(effect);
-          break;
-        case "ask":
-        case "pull":
-        case "push":
-          break;
+      if (effect.do === "reread") this.reread();
+      else if (effect.do === "halt") this.#halt(effect);
+      else if (effect.do === "token" || effect.do === "again") {
+        if (effect.do === "token") this.#identified = false;
+        await backoff.pause(effect.do === "again" ? effect.after : 0, this.#signal);
       }
     }
+    return effects;
   }
 
   #end(): void {
@@ -334,9 +321,21 @@ export class Sync {
     clearTimeout(this.#confirm);
   }
 
-  #halt({ code, message }: Halt): void {
+  #halt(error: Halt): void {
     this.#end();
-    this.options.onPhase("halted", { code, message });
+    this.#show("halted", error);
+  }
+
+  #show(phase: Phase, error?: Halt, changes = 0): void {
+    const isLive = phase === "live";
+    this.#done = isLive ? 0 : this.#done + changes;
+    this.options.say({
+      phase,
+      stream: isLive ? this.options.transport.stream : undefined,
+      error: error && { code: error.code, message: error.message },
+      done: this.#done,
+      ...(isLive && { lastSync: new Date() }),
+    });
   }
 }
 

@@ -3,6 +3,8 @@
  * in the storage is its fencing token, so a leader that has not noticed its end can store nothing.
  */
 
+import { listen } from "./page.js";
+
 /** How often the leader gives a sign of life, and how many may be missing. Chromium delays timers, but runs none of a frozen
  * page, while it lets such a page hear and answer messages. */
 const BEAT_MS = 2_500;
@@ -44,21 +46,22 @@ export class Tabs<Led extends { readonly term: number }, News> {
   #newest = 1;
   #missing = 0;
   #resting = true;
-  readonly #unlisten: () => void;
+  /** Aborted when this tab no longer takes part. */
+  readonly #left = new AbortController();
 
   /** Takes part in the election at once. */
   constructor(readonly options: TabsOptions<Led, News>) {
     const { name, awake } = options;
-    this.#unlisten = whenAsleep(
-      () => {
-        this.#rest();
-      },
-      () => {
-        if (!this.#resting) return;
-        this.#enter();
-        awake();
-      },
-    );
+    const sleeps = (): void => {
+      this.#rest();
+    };
+    const wakes = (): void => {
+      if (!this.#resting) return;
+      this.#enter();
+      awake();
+    };
+    // Browsers freeze pages, and keep those that were left for a way back.
+    listen({ freeze: sleeps, pagehide: sleeps, resume: wakes, pageshow: wakes }, this.#left.signal);
     if (name !== undefined) {
       this.#channel = new BroadcastChannel(`tidegate:${name}`);
       this.#channel.onmessage = ({ data }: MessageEvent<Message<News>>) => {
@@ -78,7 +81,7 @@ export class Tabs<Led extends { readonly term: number }, News> {
 
   /** From now on another tab leads. This one still hears and posts. */
   leave(): void {
-    this.#unlisten();
+    this.#left.abort();
     this.#rest();
   }
 
@@ -158,19 +161,4 @@ export class Tabs<Led extends { readonly term: number }, News> {
     if (leads) this.#newest = term;
     if (news !== undefined) this.options.hear(news, leads);
   }
-}
-
-/** Browsers freeze pages, and keep those that were left for a way back. */
-function whenAsleep(sleep: () => void, wake: () => void): () => void {
-  const { addEventListener, removeEventListener } = globalThis as Partial<typeof globalThis>;
-  const events = [
-    ["freeze", sleep],
-    ["pagehide", sleep],
-    ["resume", wake],
-    ["pageshow", wake],
-  ] as const;
-  for (const [name, listener] of events) addEventListener?.(name, listener, true);
-  return () => {
-    for (const [name, listener] of events) removeEventListener?.(name, listener, true);
-  };
 }

@@ -3,7 +3,7 @@
  */
 
 import type { Body } from "../protocol.js";
-import { isAlive, keyText } from "./records.js";
+import { isAlive, keyOf } from "./records.js";
 import type { CoreModel, Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "./records.js";
 import { view } from "./view.js";
 
@@ -28,10 +28,15 @@ export function keysOf(
   { docs = [], docsOfQueue, edited }: Need,
   flight: Flight | null,
   queue: readonly Edit[],
-  lingering: readonly Edit[],
-): readonly Key[] {
-  const edits = [...queue, ...lingering, ...(flight?.edits ?? [])].filter(({ type }) => type === edited);
-  return [...docs, ...[...edits, ...(docsOfQueue ? queue : [])].map(({ type, id }) => [type, id] as const)];
+  lingering: readonly Lingering[],
+): ReadonlySet<Key> {
+  const edits = editsOf({ flight, queue, lingering }).filter(({ type }) => type === edited);
+  return new Set([...docs, ...[...edits, ...(docsOfQueue ? queue : [])].map(keyOf)]);
+}
+
+/** The edits in view, in their order (1.8). */
+export function editsOf({ lingering, flight, queue }: Pick<Slice, "lingering" | "flight" | "queue">): readonly Edit[] {
+  return [...lingering, ...(flight?.edits ?? []), ...queue];
 }
 
 /** The records that were read for a step: those of its need, and no others have to be there. */
@@ -45,14 +50,17 @@ export interface Slice {
   readonly outcomes: readonly Outcome[];
 }
 
-/** What a step writes: a record by its key, or null where it is removed. */
+/** Records by their keys, or null where they are removed. */
+export type Written<K, R> = readonly (readonly [K, R | null])[];
+
+/** What a step writes. */
 export interface Writes {
   readonly meta: Meta;
   readonly flight: Flight | null;
-  readonly docs: readonly (readonly [Key, Doc | null])[];
-  readonly queue: readonly (readonly [number, Edit | null])[];
-  readonly lingering: readonly (readonly [number, Lingering | null])[];
-  readonly outcomes: readonly (readonly [number, Outcome | null])[];
+  readonly docs: Written<Key, Doc>;
+  readonly queue: Written<number, Edit>;
+  readonly lingering: Written<number, Lingering>;
+  readonly outcomes: Written<number, Outcome>;
   /** Types of which all documents go. */
   readonly types: readonly string[];
 }
@@ -77,143 +85,101 @@ export type Effect =
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** Some records as a step leaves them. */
+class Table<K, R> {
+  readonly writes = new Map<K, R | null>();
+  readonly #records: Map<K, R>;
+
+  constructor(
+    records: readonly R[],
+    readonly keyOf: (record: R) => K,
+  ) {
+    this.#records = new Map(records.map((record) => [keyOf(record), record]));
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  get(key: K): R | undefined {
+    return this.#records.get(key);
+  }
+
+  /** In the order of their keys. */
+  all(): readonly R[] {
+    return [...this.#records].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record);
+  }
+
+  put(record: R): void {
+    const key = this.keyOf(record);
+    this.#records.set(key, record);
+    this.writes.set(key, record);
+  }
+
+  remove(key: K): void {
+    this.#records.delete(key);
+    this.writes.set(key, null);
+  }
+}
+
+const numberOf = ({ n }: { readonly n: number }): number => n;
+
 export class Draft {
   readonly meta: Mutable<Meta>;
   flight: Flight | null;
   /** What the shell does after this step. */
   readonly effects: Effect[] = [];
-  readonly #docs: Map<string, Doc>;
-  readonly #queue: Map<number, Edit>;
-  /** The queue by number, until it changes. */
-  #sorted: readonly Edit[] | undefined;
-  #lingering: readonly Lingering[];
-  readonly #outcomes: Map<number, Outcome>;
-  readonly #putDocs = new Map<string, readonly [Key, Doc | null]>();
-  readonly #putQueue = new Map<number, Edit | null>();
-  readonly #putLingering = new Map<number, Lingering | null>();
-  readonly #putOutcomes = new Map<number, Outcome | null>();
+  /** The documents that were read, the dead ones too. */
+  readonly docs: Table<Key, Doc>;
+  readonly queue: Table<number, Edit>;
+  readonly lingering: Table<number, Lingering>;
+  readonly outcomes: Table<number, Outcome>;
   readonly #types: string[] = [];
 
   constructor(
     readonly model: CoreModel,
-    slice: Slice,
+    readonly slice: Slice,
   ) {
     this.meta = { ...slice.meta, step: slice.meta.step + 1 };
     this.flight = slice.flight;
-    this.#docs = new Map(slice.docs.map((doc) => [keyText(doc.type, doc.id), doc]));
-    this.#queue = new Map(slice.queue.map((edit) => [edit.n, edit]));
-    this.#lingering = slice.lingering;
-    this.#outcomes = new Map(slice.outcomes.map((outcome) => [outcome.n, outcome]));
+    this.docs = new Table(slice.docs, keyOf);
+    this.queue = new Table(slice.queue, numberOf);
+    this.lingering = new Table(slice.lingering, numberOf);
+    this.outcomes = new Table(slice.outcomes, numberOf);
   }
 
   /** A document, unless it is dead. */
-  doc(type: string, id: string): Doc | undefined {
-    const doc = this.#docs.get(keyText(type, id));
+  doc(key: Key): Doc | undefined {
+    const doc = this.docs.get(key);
     return doc && isAlive(this.meta, doc) ? doc : undefined;
-  }
-
-  /** All documents that were read, the dead ones too. */
-  docs(): readonly Doc[] {
-    return [...this.#docs.values()];
-  }
-
-  putDoc(doc: Doc): void {
-    const key = keyText(doc.type, doc.id);
-    this.#docs.set(key, doc);
-    this.#putDocs.set(key, [[doc.type, doc.id], doc]);
-  }
-
-  removeDoc(type: string, id: string): void {
-    const key = keyText(type, id);
-    this.#docs.delete(key);
-    this.#putDocs.set(key, [[type, id], null]);
   }
 
   removeType(type: string): void {
     this.#types.push(type);
-    for (const doc of this.docs()) if (doc.type === type) this.removeDoc(doc.type, doc.id);
-  }
-
-  /** The queued edits, by number. */
-  queue(): readonly Edit[] {
-    this.#sorted ??= [...this.#queue.values()].sort((a, b) => a.n - b.n);
-    return this.#sorted;
-  }
-
-  putEdit(edit: Edit): void {
-    if (!this.#queue.has(edit.n)) this.meta.queued += 1;
-    this.#queue.set(edit.n, edit);
-    this.#sorted = undefined;
-    this.#putQueue.set(edit.n, edit);
-  }
-
-  takeEdit(n: number): void {
-    this.#queue.delete(n);
-    this.#sorted = undefined;
-    this.#putQueue.set(n, null);
-    this.meta.queued -= 1;
-  }
-
-  lingering(): readonly Lingering[] {
-    return this.#lingering;
-  }
-
-  linger(edit: Lingering): void {
-    this.#lingering = [...this.#lingering, edit];
-    this.#putLingering.set(edit.n, edit);
-  }
-
-  endLingering(n: number): void {
-    this.#lingering = this.#lingering.filter((it) => it.n !== n);
-    this.#putLingering.set(n, null);
-  }
-
-  outcome(n: number): Outcome | undefined {
-    return this.#outcomes.get(n);
-  }
-
-  outcomes(): readonly Outcome[] {
-    return [...this.#outcomes.values()];
-  }
-
-  putOutcome(outcome: Outcome): void {
-    this.#outcomes.set(outcome.n, outcome);
-    this.#putOutcomes.set(outcome.n, outcome);
-  }
-
-  removeOutcome(n: number): void {
-    this.#outcomes.delete(n);
-    this.#putOutcomes.set(n, null);
-  }
-
-  /** The edits without an answer, in their order. */
-  unanswered(): readonly Edit[] {
-    return [...(this.flight?.edits ?? []), ...this.queue()];
+    for (const doc of this.docs.all()) if (doc.type === type) this.docs.remove(keyOf(doc));
   }
 
   /** The edits on top of a document, in their order. */
-  editsOf(type: string, id: string): readonly Edit[] {
-    return [...this.#lingering, ...this.unanswered()].filter((edit) => edit.type === type && edit.id === id);
+  editsOf(key: Key): readonly Edit[] {
+    const [lingering, queue] = [this.lingering.all(), this.queue.all()];
+    return editsOf({ lingering, flight: this.flight, queue }).filter((edit) => keyOf(edit) === key);
   }
 
-  view(type: string, id: string): Body | undefined {
-    return this.viewAt(type, id, Infinity);
-  }
-
-  /** The view with no queued edits after this number. */
-  viewAt(type: string, id: string, n: number): Body | undefined {
-    const edits = this.editsOf(type, id).filter((edit) => edit.n <= n);
-    return view(this.model, this.doc(type, id)?.body, edits);
+  /** The view, with no queued edits after a number. */
+  view(key: Key, n = Infinity): Body | undefined {
+    const edits = this.editsOf(key).filter((edit) => edit.n <= n);
+    return view(this.model, this.doc(key)?.body, edits);
   }
 
   writes(): Writes {
+    const { docs, queue, lingering, outcomes, flight } = this;
     return {
-      meta: this.meta,
-      flight: this.flight,
-      docs: [...this.#putDocs.values()],
-      queue: [...this.#putQueue],
-      lingering: [...this.#putLingering],
-      outcomes: [...this.#putOutcomes],
+      meta: { ...this.meta, queued: this.meta.queued + queue.size - this.slice.queue.length },
+      flight,
+      docs: [...docs.writes],
+      queue: [...queue.writes],
+      lingering: [...lingering.writes],
+      outcomes: [...outcomes.writes],
       types: this.#types,
     };
   }

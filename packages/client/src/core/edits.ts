@@ -5,8 +5,9 @@
 
 import type { Body, Policy, Value } from "../protocol.js";
 import type { Draft } from "./draft.js";
-import { keyText, own } from "./records.js";
-import type { Edit } from "./records.js";
+import { ClientError } from "./errors.js";
+import { keyOf, mergeOf, own } from "./records.js";
+import type { Edit, Key } from "./records.js";
 import { equal, isIntention, isValue, pick, resolve, type Intention } from "./values.js";
 
 /** The fields of an update, by value or by intention. */
@@ -34,18 +35,6 @@ export interface EditOptions {
   readonly folds: boolean;
 }
 
-/** What the user wants cannot be done with the edits that there are. */
-export class EditError extends Error {
-  override readonly name = "EditError";
-
-  constructor(
-    readonly code: "EXISTS" | "GONE" | "INVALID_VALUE" | "SEALED" | "TOO_LARGE" | "UNSENT_EDITS",
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 /** Where an intention is allowed. */
 const MERGE_OF = { increment: "COUNTER", change: "SET" };
 
@@ -55,20 +44,23 @@ export const PUSH_CHANGES_MAX = 500;
 /**
  * Queues edits.
  *
- * @throws EditError if the view refuses one; the step is then dropped whole.
+ * @throws ClientError if the view refuses one; the step is then dropped whole.
  */
-export function edit(draft: Draft, intents: readonly Intent[], options: EditOptions): void {
+export function edit(
+  draft: Draft,
+  { intents, ...options }: EditOptions & { readonly intents: readonly Intent[] },
+): void {
   if (options.atomic && intents.length > PUSH_CHANGES_MAX) {
-    throw new EditError("TOO_LARGE", `a transaction has at most ${PUSH_CHANGES_MAX} edits`);
+    throw new ClientError("TOO_LARGE", `a transaction has at most ${PUSH_CHANGES_MAX} edits`);
   }
-  if (draft.meta.sealed) throw new EditError("SEALED", "the gateway has not named the user yet");
+  if (draft.meta.sealed) throw new ClientError("SEALED", "the gateway has not named the user yet");
   const tx = options.atomic ? { tx: draft.meta.n } : {};
   const policy = options.policy === undefined ? {} : { policy: options.policy };
   for (const intent of intents) {
     const made: Edit = { ...frozen(draft, intent), at: options.at, ...tx, ...policy };
-    const last = draft.queue().at(-1);
+    const last = draft.queue.all().at(-1);
     const folded = last && options.folds ? fold(draft, last, made) : undefined;
-    draft.putEdit(folded ?? made);
+    draft.queue.put(folded ?? made);
     if (!folded) draft.meta.n += 1;
   }
 }
@@ -76,14 +68,14 @@ export function edit(draft: Draft, intents: readonly Intent[], options: EditOpti
 /** The edit with the version and the values that the user sees now. */
 function frozen(draft: Draft, intent: Intent): Omit<Edit, "at"> {
   const { op, type, id } = intent;
-  const seen = draft.view(type, id);
+  const seen = draft.view(keyOf(intent));
   const key = { n: draft.meta.n, op, type, id };
   if (intent.op === "create") {
-    if (seen) throw new EditError("EXISTS", `${type}/${id} exists`);
+    if (seen) throw new ClientError("EXISTS", `${type}/${id} exists`);
     return { ...key, set: resolved(draft, type, {}, intent.document), base: {}, bv: 0 };
   }
-  if (!seen) throw new EditError("GONE", `there is no ${type}/${id}`);
-  const bv = baseVersion(draft, type, id);
+  if (!seen) throw new ClientError("GONE", `there is no ${type}/${id}`);
+  const bv = baseVersion(draft, keyOf(intent));
   if (intent.op === "delete") return { ...key, set: {}, base: {}, bv };
   const changes = typeof intent.changes === "function" ? intent.changes(seen) : intent.changes;
   const set = resolved(draft, type, seen, changes);
@@ -92,25 +84,23 @@ function frozen(draft: Draft, intent: Intent): Omit<Edit, "at"> {
 
 /** The values that changes make of what is seen. An undefined one is no change. */
 function resolved(draft: Draft, type: string, seen: Body, changes: Partial<Changes>): Body {
-  const merges = own(draft.model.types, type)?.merges ?? {};
   const values: Record<string, Value> = {};
   for (const [field, value] of Object.entries(changes)) {
     if (value === undefined) continue;
-    const fits = isIntention(value) ? own(merges, field) === MERGE_OF[value.intent] : isValue(value);
-    if (!fits) throw new EditError("INVALID_VALUE", `${type}.${field} does not take this`);
+    const fits = isIntention(value) ? mergeOf(draft.model, type, field) === MERGE_OF[value.intent] : isValue(value);
+    if (!fits) throw new ClientError("INVALID_VALUE", `${type}.${field} does not take this`);
     values[field] = resolve(value, own(seen, field));
   }
   return values;
 }
 
 /** 4.5: 0 while the own create has no answer or lingers, even if a page has shown the document. */
-function baseVersion(draft: Draft, type: string, id: string): number {
-  const creates = (edit: Edit): boolean => edit.op === "create" && edit.type === type && edit.id === id;
-  if (draft.unanswered().some(creates)) return 0;
-  const lingers = draft.lingering().findLast(creates);
+function baseVersion(draft: Draft, key: Key): number {
+  const create = draft.editsOf(key).findLast(({ op }) => op === "create");
+  const lingers = create && draft.lingering.get(create.n);
   if (lingers) return lingers.unknown || lingers.by === draft.meta.client ? 0 : -1;
-  const doc = draft.doc(type, id);
-  if (!doc) return 0;
+  const doc = draft.doc(key);
+  if (create || !doc) return 0;
   return doc.ep === draft.meta.ep ? doc.v : -1;
 }
 
@@ -121,9 +111,9 @@ function baseVersion(draft: Draft, type: string, id: string): number {
 function fold(draft: Draft, last: Edit, next: Edit): Edit | undefined {
   const plain = last.op === "update" && next.op === "update" && last.tx === undefined && next.tx === undefined;
   const waits = last.sent === undefined && last.n === draft.meta.n - 1;
-  const same = last.type === next.type && last.id === next.id && last.policy === next.policy && last.bv === next.bv;
+  const same = keyOf(last) === keyOf(next) && last.policy === next.policy && last.bv === next.bv;
   if (!plain || !waits || !same) return undefined;
-  const seen = draft.view(next.type, next.id) ?? {};
+  const seen = draft.view(keyOf(next)) ?? {};
   const still = Object.entries(last.set).every(([field, value]) => equal(own(seen, field), value));
   if (!still) return undefined;
   return { ...last, set: { ...last.set, ...next.set }, base: { ...next.base, ...last.base }, at: next.at };
@@ -137,22 +127,22 @@ export function beginClient(draft: Draft, client: string): void {
   draft.meta.client = client;
   draft.meta.next = 1;
   const flying = draft.flight?.edits.filter((it) => it.op === "create") ?? [];
-  const created = new Set([...draft.meta.unknownCreates, ...flying.map((it) => keyText(it.type, it.id))]);
-  for (const it of draft.queue()) {
-    const key = keyText(it.type, it.id);
+  const created = new Set([...draft.meta.unknownCreates, ...flying.map(keyOf)]);
+  for (const it of draft.queue.all()) {
+    const key = keyOf(it);
     if (it.op === "create") created.add(key);
-    else if (!(it.bv === 0 && created.has(key))) draft.putEdit({ ...it, bv: -1 });
+    else if (!(it.bv === 0 && created.has(key))) draft.queue.put({ ...it, bv: -1 });
   }
 }
 
 /** 1.11: no copy of what waits can have an effect any more. */
 export function forgetCopies(draft: Draft): void {
-  for (const { sent, ...edit } of draft.queue()) if (sent) draft.putEdit(edit);
+  for (const { sent, ...edit } of draft.queue.all()) if (sent) draft.queue.put(edit);
 }
 
 /** 4.5: a create took effect that an older client id sent. 0 no longer stands for it. */
 export function rebaseOn(draft: Draft, create: Edit): void {
-  for (const it of queuedOn(draft.queue(), create)) draft.putEdit({ ...it, bv: -1 });
+  for (const it of queuedOn(draft.queue.all(), create)) draft.queue.put({ ...it, bv: -1 });
 }
 
 /**
@@ -162,22 +152,24 @@ export function rebaseOn(draft: Draft, create: Edit): void {
 export function dropQueuedOn(draft: Draft, failed: Edit): void {
   const creates = [failed];
   for (let create = creates.pop(); create; create = creates.pop()) {
-    const lost = queuedOn(draft.queue(), create);
+    const lost = queuedOn(draft.queue.all(), create);
     const transactions = new Set(lost.map((it) => it.tx).filter((tx) => tx !== undefined));
-    const dropped = draft.queue().filter((it) => lost.includes(it) || (it.tx !== undefined && transactions.has(it.tx)));
+    const dropped = draft.queue
+      .all()
+      .filter((it) => lost.includes(it) || (it.tx !== undefined && transactions.has(it.tx)));
     for (const it of dropped) drop(draft, it, failed.n);
     creates.push(...dropped.filter((it) => it.op === "create"));
   }
 }
 
 function drop(draft: Draft, edit: Edit, cause: number): void {
-  draft.takeEdit(edit.n);
-  draft.putOutcome({ n: edit.n, edit, status: "DROPPED", cause });
+  draft.queue.remove(edit.n);
+  draft.outcomes.put({ n: edit.n, edit, status: "DROPPED", cause });
 }
 
 /** The edits with base 0 after a create, up to another create of the document. */
 function queuedOn(queue: readonly Edit[], create: Edit): readonly Edit[] {
-  const later = queue.filter((it) => it.n > create.n && it.type === create.type && it.id === create.id);
+  const later = queue.filter((it) => it.n > create.n && keyOf(it) === keyOf(create));
   const again = later.findIndex((it) => it.op === "create");
   return (again < 0 ? later : later.slice(0, again)).filter((it) => it.bv === 0);
 }

@@ -4,13 +4,13 @@
 
 import type { Draft } from "./draft.js";
 import { edit, type Changes, type EditOptions, type Intent } from "./edits.js";
-import { own } from "./records.js";
+import { keyOf, mergeOf, own } from "./records.js";
 import type { Edit, Outcome } from "./records.js";
 import { difference, resolve } from "./values.js";
 
 /** An outcome has been seen to. */
-export function discard(draft: Draft, n: number): void {
-  if (draft.outcome(n)) draft.removeOutcome(n);
+export function discard({ outcomes }: Draft, { n }: { readonly n: number }): void {
+  if (outcomes.get(n)) outcomes.remove(n);
 }
 
 /** How an edit is made again. */
@@ -42,15 +42,15 @@ function isOpen(status: Outcome["status"]): boolean {
 /**
  * Makes the edit of an outcome again, on what is there now, with its transaction and with what was dropped because of it.
  *
- * @throws EditError if the view refuses it; the outcomes then stay.
+ * @throws ClientError if the view refuses it; the outcomes then stay.
  */
 export function retry(draft: Draft, { n, at, newId, changes }: Retry): void {
-  const outcome = draft.outcome(n);
+  const outcome = draft.outcomes.get(n);
   if (!outcome) return;
-  const all = together(draft.outcomes(), n);
+  const all = together(draft.outcomes.all(), n);
   const taken = all.find((it) => it.error?.code === "ID_TAKEN")?.edit;
   const intents = all.map((it) => {
-    draft.removeOutcome(it.n);
+    draft.outcomes.remove(it.n);
     const id = taken?.type === it.edit.type && taken.id === it.edit.id ? newId : it.edit.id;
     return { it, intent: it.n === n && changes ? edited(draft, it.edit, id, changes) : intentOf(draft, it, id) };
   });
@@ -61,7 +61,7 @@ export function retry(draft: Draft, { n, at, newId, changes }: Retry): void {
     const group = other < 0 ? rest : rest.slice(0, other);
     rest = rest.slice(group.length);
     const made = group.flatMap(({ intent }) => intent ?? []);
-    if (first && made.length > 0) edit(draft, made, options(first.it.edit, at));
+    if (first && made.length > 0) edit(draft, { intents: made, ...options(first.it.edit, at) });
   }
 }
 
@@ -76,21 +76,21 @@ function intentOf(draft: Draft, { edit, status, fields }: Outcome, id: string): 
   if (op === "delete") return { op, type, id };
   const merged = status === "MERGED";
   if (op === "create" && !merged) return { op, type, id, document: edit.set };
-  const merges = own(draft.model.types, type)?.merges ?? {};
+  const mergeIn = (field: string): string | undefined => mergeOf(draft.model, type, field);
   const settled = (field: string): boolean => {
     const one = fields?.find((it) => it.field === field);
-    return merged && (one ? one.taken !== "THEIRS" : own(merges, field) !== undefined);
+    return merged && (one ? one.taken !== "THEIRS" : mergeIn(field) !== undefined);
   };
   const again = Object.entries(edit.set).filter(([field]) => !settled(field));
   const changes = again.map(([field, value]) => {
-    return [field, difference(own(merges, field), own(edit.base, field), value)] as const;
+    return [field, difference(mergeIn(field), own(edit.base, field), value)] as const;
   });
   return changes.length > 0 ? { op: "update", type, id, changes: Object.fromEntries(changes) } : undefined;
 }
 
 /** What the user wants instead: on the document if there is one, or else on the create that did not make it. */
 function edited(draft: Draft, { op, type, set }: Edit, id: string, changes: Changes): Intent {
-  if (op !== "create" || draft.view(type, id)) return { op: "update", type, id, changes };
+  if (op !== "create" || draft.view(keyOf({ type, id }))) return { op: "update", type, id, changes };
   const values = Object.entries(changes).map(([field, value]) => [field, resolve(value, own(set, field))] as const);
   return { op, type, id, document: { ...set, ...Object.fromEntries(values) } };
 }

@@ -5,7 +5,7 @@
 import type { Change, Page } from "../protocol.js";
 import type { Draft } from "./draft.js";
 import { beginClient } from "./edits.js";
-import { keyText, own, versionOf } from "./records.js";
+import { keyOf, own, versionOf } from "./records.js";
 import type { Flight } from "./records.js";
 
 /** A page on its way to the client. */
@@ -56,7 +56,6 @@ function beginReset(draft: Draft, epoch: string, newId: string): void {
   const { meta } = draft;
   const known = meta.pageEpoch;
   meta.no += 1;
-  meta.resetting = true;
   if (draft.flight) draft.flight = { ...draft.flight, crossed: true };
   if (epoch === known && !meta.distrusts) return;
   meta.ep += 1;
@@ -75,25 +74,26 @@ function revoke(draft: Draft, scopes: readonly string[]): void {
 /** 1.2 and 1.3. */
 function take(draft: Draft, change: Change): void {
   const { type, documentId: id, kind, version, scope } = change;
-  const { meta } = draft;
-  const doc = draft.doc(type, id);
+  const { meta, docs } = draft;
+  const key = keyOf({ type, id });
+  const doc = draft.doc(key);
   const stamps = { ep: meta.ep, seen: meta.no, at: meta.step };
   if (doc && version <= versionOf(meta, doc)) {
     if (kind !== "UPSERT") return;
-    if (version < versionOf(meta, doc)) return draft.putDoc({ ...doc, seen: meta.no });
+    if (version < versionOf(meta, doc)) return docs.put({ ...doc, seen: meta.no });
     const { u, ...confirmed } = doc;
-    return draft.putDoc({ ...confirmed, seen: meta.no, body: change.document ?? doc.body });
+    return docs.put({ ...confirmed, seen: meta.no, body: change.document ?? doc.body });
   }
   if (kind === "UPSERT") {
-    if (change.document) draft.putDoc({ type, id, v: version, scope, body: change.document, ...stamps });
-  } else if (kind === "DELETE" || doc?.scope === scope) draft.removeDoc(type, id);
+    if (change.document) docs.put({ type, id, v: version, scope, body: change.document, ...stamps });
+  } else if (kind === "DELETE" || doc?.scope === scope) docs.remove(key);
 }
 
 /** 1.6: an answer on its way could bring back what a page removes. */
 function remember(flight: Flight, changes: readonly Change[]): Flight {
   const [deleted, left] = [{ ...flight.deleted }, { ...flight.left }];
-  for (const { type, documentId, kind, version, scope } of changes) {
-    const key = keyText(type, documentId);
+  for (const { type, documentId: id, kind, version, scope } of changes) {
+    const key = keyOf({ type, id });
     if (kind === "DELETE") raise(deleted, key, version);
     if (kind === "REVOKE") raise(left, leftKey(key, scope), version);
   }
@@ -111,11 +111,10 @@ export function leftKey(key: string, scope: string): string {
 
 /** There is nothing more to read: what a reset left unseen goes, and what a pull should have shown and did not. */
 function end(draft: Draft, round: number | null, serverTime: string | undefined): void {
-  const { meta } = draft;
+  const { meta, docs, lingering } = draft;
   meta.syncedAt = serverTime ?? meta.syncedAt;
-  if (meta.resetting) meta.floor = meta.no;
-  meta.resetting = false;
+  meta.floor = meta.no;
   if (round === null) return;
-  for (const doc of draft.docs()) if (doc.u !== undefined && doc.u < round) draft.removeDoc(doc.type, doc.id);
-  for (const edit of draft.lingering()) if (edit.heard < round) draft.endLingering(edit.n);
+  for (const doc of docs.all()) if (doc.u !== undefined && doc.u < round) docs.remove(keyOf(doc));
+  for (const { n, heard } of lingering.all()) if (heard < round) lingering.remove(n);
 }

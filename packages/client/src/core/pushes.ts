@@ -6,7 +6,7 @@ import type { Body, Result } from "../protocol.js";
 import type { Draft, Effect } from "./draft.js";
 import { dropQueuedOn, forgetCopies, PUSH_CHANGES_MAX, rebaseOn } from "./edits.js";
 import { leftKey } from "./pages.js";
-import { keyText, own, versionOf } from "./records.js";
+import { keyOf, mergeOf, own, versionOf } from "./records.js";
 import type { CoreModel, Edit, Flight, Outcome, Question } from "./records.js";
 import { pick } from "./values.js";
 
@@ -17,7 +17,7 @@ const PUSH_BYTES_MAX = 256 * 1024;
 const MERGED_MAX = 200;
 
 /** Sends the push without an answer once more, as it was (1.5), or the next one (1.11). Before the first page there is none. */
-export function send(draft: Draft, limit = PUSH_CHANGES_MAX): void {
+export function send(draft: Draft, { limit = PUSH_CHANGES_MAX }: { readonly limit?: number }): void {
   if (!draft.flight && draft.meta.epoch !== null) {
     const edits = nextEdits(draft, limit).map((it) => (it.sent ? it : asSent(draft, it)));
     if (edits.length > 0) fly(draft, edits, draft.meta.epoch);
@@ -33,7 +33,7 @@ export function ask(flight: Flight, { number }: Question): Effect {
 
 /** The first transaction of the queue, or plain edits of one policy within the bounds. */
 function nextEdits(draft: Draft, limit: number): readonly Edit[] {
-  const queue = draft.queue();
+  const queue = draft.queue.all();
   const [first] = queue;
   const other = queue.findIndex((it) => it.tx !== first?.tx || it.policy !== first?.policy);
   const alike = other < 0 ? queue : queue.slice(0, other);
@@ -51,16 +51,15 @@ function nextEdits(draft: Draft, limit: number): readonly Edit[] {
  * difference would show twice.
  */
 export function asSent(draft: Draft, edit: Edit): Edit {
-  const seen = draft.viewAt(edit.type, edit.id, edit.n) ?? {};
-  const merges = own(draft.model.types, edit.type)?.merges ?? {};
-  const counters = edit.op === "update" ? Object.keys(edit.set).filter((it) => own(merges, it) === "COUNTER") : [];
-  return { ...edit, sent: pick(seen, counters) };
+  const seen = draft.view(keyOf(edit), edit.n) ?? {};
+  const isCounter = (field: string): boolean => mergeOf(draft.model, edit.type, field) === "COUNTER";
+  return { ...edit, sent: pick(seen, edit.op === "update" ? Object.keys(edit.set).filter(isCounter) : []) };
 }
 
 /** The edits leave the queue, under the next ids. */
 export function fly(draft: Draft, edits: readonly Edit[], epoch: string): void {
   const { meta } = draft;
-  for (const it of edits) draft.takeEdit(it.n);
+  for (const it of edits) draft.queue.remove(it.n);
   const policy = edits[0]?.policy;
   draft.flight = {
     to: { id: meta.client, firstMutationId: meta.next },
@@ -80,7 +79,7 @@ export function fly(draft: Draft, edits: readonly Edit[], epoch: string): void {
 
 /** The edits at the front of the queue that an earlier copy of a push carried (1.12). */
 export function sentAtFront(draft: Draft): readonly Edit[] {
-  const queue = draft.queue();
+  const queue = draft.queue.all();
   const first = queue.findIndex((it) => it.sent === undefined);
   return first < 0 ? queue : queue.slice(0, first);
 }
@@ -89,14 +88,8 @@ export function sentAtFront(draft: Draft): readonly Edit[] {
 function wire(model: CoreModel, edit: Edit): Body {
   const { id, set, base, bv, at } = edit;
   const root = own(model.types, edit.type)?.root ?? edit.type;
-  switch (edit.op) {
-    case "create":
-      return { [root]: { create: { id, document: set, changedAt: at } } };
-    case "update":
-      return { [root]: { update: { id, baseVersion: bv, set, base, changedAt: at } } };
-    case "delete":
-      return { [root]: { delete: { id, baseVersion: bv, changedAt: at } } };
-  }
+  const made = { create: { document: set }, update: { baseVersion: bv, set, base }, delete: { baseVersion: bv } };
+  return { [root]: { [edit.op]: { id, ...made[edit.op], changedAt: at } } };
 }
 
 /**
@@ -108,8 +101,14 @@ export function isTo(flight: Flight | null, to: Flight): flight is Flight {
   return same && flight.edits.length === to.edits.length && flight.edits[0]?.n === to.edits[0]?.n;
 }
 
+/** What became of the changes of a push. */
+export interface Answer {
+  readonly to: Flight;
+  readonly results: readonly Result[];
+}
+
 /** Takes in the outcomes of the push under way. */
-export function answer(draft: Draft, to: Flight, results: readonly Result[]): void {
+export function answer(draft: Draft, { to, results }: Answer): void {
   const { flight } = draft;
   if (!isTo(flight, to)) return;
   draft.flight = null;
@@ -125,7 +124,7 @@ function settle(draft: Draft, flight: Flight, edit: Edit, result: Result): void 
   const failed = result.status === "CONFLICT" || result.status === "REJECTED";
   if (result.status !== "APPLIED") report(draft, outcomeOf(edit, result.status, result));
   if (edit.op === "create") {
-    const key = keyText(edit.type, edit.id);
+    const key = keyOf(edit);
     draft.meta.unknownCreates = draft.meta.unknownCreates.filter((it) => it !== key);
     if (failed) dropQueuedOn(draft, edit);
     else if (flight.to.id !== draft.meta.client) rebaseOn(draft, edit);
@@ -136,22 +135,22 @@ function settle(draft: Draft, flight: Flight, edit: Edit, result: Result): void 
 
 /** 1.7: the document of an outcome, unless something newer is known of it. */
 function store(draft: Draft, flight: Flight, edit: Edit, result: Result): void {
-  const { meta } = draft;
+  const { meta, docs } = draft;
   const { type, id } = edit;
-  const held = versionOf(meta, draft.doc(type, id));
+  const held = versionOf(meta, draft.doc(keyOf(edit)));
   const { document: body } = result;
   if (!body) {
-    if (edit.op === "delete" && result.status === "APPLIED" && held < (result.version ?? 0)) draft.removeDoc(type, id);
+    if (edit.op === "delete" && result.status === "APPLIED" && held < (result.version ?? 0)) docs.remove(keyOf(edit));
     return;
   }
   const { syncVersion: v, syncScope: scope } = body;
   if (v <= held || isRemoved(flight, edit, v, scope) || !meta.types.includes(type)) return;
-  draft.putDoc({ type, id, v, scope, body, ep: meta.ep, seen: meta.no, at: meta.step, u: meta.round });
+  docs.put({ type, id, v, scope, body, ep: meta.ep, seen: meta.no, at: meta.step, u: meta.round });
 }
 
 /** 1.6: whether a page has removed the document that an outcome shows. */
 function isRemoved(flight: Flight, edit: Edit, version: number, scope: string): boolean {
-  const key = keyText(edit.type, edit.id);
+  const key = keyOf(edit);
   const deleted = own(flight.deleted, key) ?? 0;
   const left = own(flight.left, leftKey(key, scope)) ?? 0;
   return version <= deleted || version < left || flight.revoked.includes(scope);
@@ -159,7 +158,7 @@ function isRemoved(flight: Flight, edit: Edit, version: number, scope: string): 
 
 /** 1.7: the edit stays in view until a pull shows its effect. */
 function linger(draft: Draft, flight: Flight, edit: Edit): void {
-  draft.linger({ ...edit, by: flight.to.id, heard: draft.meta.round });
+  draft.lingering.put({ ...edit, by: flight.to.id, heard: draft.meta.round });
 }
 
 function outcomeOf(edit: Edit, status: Outcome["status"], result: Result): Outcome {
@@ -177,9 +176,9 @@ function outcomeOf(edit: Edit, status: Outcome["status"], result: Result): Outco
 
 /** Keeps an outcome for the user. Of merged ones, about which nothing has to be done, only the newest. */
 export function report(draft: Draft, outcome: Outcome): void {
-  draft.putOutcome(outcome);
+  draft.outcomes.put(outcome);
   if (outcome.status !== "MERGED") return;
   const merged = [...draft.meta.merged, outcome.n];
-  for (const n of merged.slice(0, -MERGED_MAX)) draft.removeOutcome(n);
+  for (const n of merged.slice(0, -MERGED_MAX)) draft.outcomes.remove(n);
   draft.meta.merged = merged.slice(-MERGED_MAX);
 }

@@ -4,8 +4,8 @@
 
 import type { Body, FieldConflict, Policy, PushId, Refusal, Value } from "../protocol.js";
 
-/** A document's type and id. */
-export type Key = readonly [type: string, id: string];
+/** One text for a document's type and id, by {@link keyOf}. */
+export type Key = string;
 
 /** The one record about the client itself. */
 export interface Meta {
@@ -28,9 +28,8 @@ export interface Meta {
   readonly ep: number;
   /** Counts resets. A document that the last one left unseen has a lower `seen`. */
   readonly no: number;
-  /** Documents seen before this reset are gone. */
+  /** Documents seen before this reset are gone. It is below `no` while a reset is under way. */
   readonly floor: number;
-  readonly resetting: boolean;
   /** Revoked scopes: what they had at this step is gone. */
   readonly gone: Readonly<Record<string, number>>;
   readonly checkpoint: string | null;
@@ -50,8 +49,8 @@ export interface Meta {
   readonly queued: number;
   /** The newest outcomes that were merged; older ones are dropped. */
   readonly merged: readonly number[];
-  /** The documents whose last create is UNKNOWN, as {@link keyText} has them. */
-  readonly unknownCreates: readonly string[];
+  /** The documents whose last create is UNKNOWN, by their keys. */
+  readonly unknownCreates: readonly Key[];
 }
 
 /** A document that the gateway has shown. `ep`, `seen` and `at` are stamps: see {@link Meta}. */
@@ -185,7 +184,6 @@ export function freshMeta(client: string): Meta {
     ep: 0,
     no: 0,
     floor: 0,
-    resetting: false,
     gone: {},
     checkpoint: null,
     types: [],
@@ -215,7 +213,17 @@ export function own<T>(record: Readonly<Record<string, T>>, name: string): T | u
   return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
-/** One text for a key. No id has U+0000. */
-export function keyText(type: string, id: string): string {
+/** No type and no id has U+0000. */
+export function keyOf({ type, id }: { readonly type: string; readonly id: string }): Key {
   return `${type}\u0000${id}`;
+}
+
+/** How many edits have no answer. */
+export function unsentOf(meta: Meta, flight: Flight | null): number {
+  return meta.queued + (flight?.edits.length ?? 0);
+}
+
+/** How the model merges a field. */
+export function mergeOf(model: CoreModel, type: string, field: string): string | undefined {
+  return own(own(model.types, type)?.merges ?? {}, field);
 }

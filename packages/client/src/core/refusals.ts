@@ -6,7 +6,7 @@ import type { Refusal } from "../protocol.js";
 import type { Draft } from "./draft.js";
 import { beginClient, dropQueuedOn, forgetCopies } from "./edits.js";
 import { ask, asSent, fly, isTo, report, sentAtFront } from "./pushes.js";
-import { keyText, type Flight, type Outcome } from "./records.js";
+import { keyOf, type Flight, type Outcome } from "./records.js";
 
 /** The same request may succeed later. */
 const TRANSIENT = new Set([
@@ -28,8 +28,14 @@ export function isTransient(code: string): boolean {
 /** The push is too large, or a change in it does not fit the API. Smaller ones find out. */
 const DIVISIBLE = new Set(["PUSH_TOO_LARGE", "PAYLOAD_TOO_LARGE", "BAD_USER_INPUT", "CLIENT_TOO_OLD"]);
 
-/** A push was refused. */
-export function refused(draft: Draft, to: Flight, refusal: Refusal, newId: string): void {
+/** A push was refused. `newId` is a random id that was never used. */
+export interface RefusedPush {
+  readonly to: Flight;
+  readonly refusal: Refusal;
+  readonly newId: string;
+}
+
+export function refused(draft: Draft, { to, refusal, newId }: RefusedPush): void {
   const { flight } = draft;
   if (!isTo(flight, to)) return;
   const { code } = refusal;
@@ -43,7 +49,7 @@ export function refused(draft: Draft, to: Flight, refusal: Refusal, newId: strin
 }
 
 /** A pull or a subscription was refused. */
-export function unread(draft: Draft, refusal: Refusal): void {
+export function unread(draft: Draft, { refusal }: { readonly refusal: Refusal }): void {
   if (refusal.code !== "BAD_CHECKPOINT") return otherwise(draft, refusal);
   draft.meta.checkpoint = null;
   draft.effects.push({ do: "reread" });
@@ -60,7 +66,7 @@ function otherwise(draft: Draft, { code, message, extensions }: Refusal): void {
 /** 4.4: it had no effect. Its edits go under another client id, after a pull unless a page has shown the epoch. */
 function sendAgain(draft: Draft, flight: Flight, newId: string): void {
   draft.flight = null;
-  for (const edit of flight.edits) draft.putEdit(edit);
+  for (const edit of flight.edits) draft.queue.put(edit);
   forgetCopies(draft);
   beginClient(draft, newId);
   if (flight.epoch !== draft.meta.epoch) return;
@@ -68,8 +74,15 @@ function sendAgain(draft: Draft, flight: Flight, newId: string): void {
   draft.effects.push({ do: "reread" });
 }
 
-/** The gateway has said which mutation id of the client it consumed last, by this copy of the push or an earlier one. */
-export function asked(draft: Draft, question: number, last: number, newId: string): void {
+/** The answer to an effect `ask`: the last mutation id of its client, 0 if the gateway does not know it. */
+export interface LastId {
+  readonly question: number;
+  readonly last: number;
+  readonly newId: string;
+}
+
+/** The gateway has said which mutation id it consumed last, by this copy of the push or an earlier one. */
+export function asked(draft: Draft, { question, last, newId }: LastId): void {
   const { flight } = draft;
   if (flight?.asks?.number !== question) return;
   const { refusal } = flight.asks;
@@ -83,16 +96,16 @@ export function asked(draft: Draft, question: number, last: number, newId: strin
 /** 1.13: what became of the edits with consumed ids is unknown. Those of an earlier, longer copy may be among them. */
 function settleConsumed(draft: Draft, flight: Flight, refusal: Refusal, consumed: number, newId: string): void {
   draft.flight = null;
-  const edits = [...flight.edits, ...draft.queue().slice(0, flight.behind)];
+  const edits = [...flight.edits, ...draft.queue.all().slice(0, flight.behind)];
   // A push consumes its ids at once: the transaction was not applied, and goes back whole.
   const leaves = flight.atomic && consumed < flight.edits.length ? 0 : consumed;
-  for (const edit of edits.slice(flight.edits.length, leaves)) draft.takeEdit(edit.n);
+  for (const edit of edits.slice(flight.edits.length, leaves)) draft.queue.remove(edit.n);
   for (const edit of edits.slice(0, leaves)) {
-    if (edit.op === "create") draft.meta.unknownCreates = [...draft.meta.unknownCreates, keyText(edit.type, edit.id)];
+    if (edit.op === "create") draft.meta.unknownCreates = [...draft.meta.unknownCreates, keyOf(edit)];
     report(draft, { n: edit.n, edit, status: "UNKNOWN", error: errorOf(refusal) });
-    draft.linger({ ...edit, by: flight.to.id, heard: draft.meta.round, unknown: true });
+    draft.lingering.put({ ...edit, by: flight.to.id, heard: draft.meta.round, unknown: true });
   }
-  for (const edit of flight.edits.slice(leaves)) draft.putEdit(edit);
+  for (const edit of flight.edits.slice(leaves)) draft.queue.put(edit);
   forgetCopies(draft);
   if (refusal.code === "MUTATION_ID_REUSED" || flight.to.id !== draft.meta.client) beginClient(draft, newId);
   else draft.meta.next = flight.to.firstMutationId + consumed;
@@ -112,7 +125,7 @@ function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
     showSent(draft);
     return;
   }
-  for (const edit of edits) draft.putEdit(edit);
+  for (const edit of edits) draft.queue.put(edit);
   const part = firstPart(refusal, edits.length);
   fly(draft, edits.slice(0, part), epoch);
 }
@@ -120,8 +133,8 @@ function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
 /** 1.8: the counters of what was sent show without the edit before them that was refused. */
 function showSent(draft: Draft): void {
   const edits = sentAtFront(draft);
-  for (const { sent, ...edit } of edits) if (sent) draft.putEdit(edit);
-  for (const edit of edits) draft.putEdit(asSent(draft, edit));
+  for (const { sent, ...edit } of edits) if (sent) draft.queue.put(edit);
+  for (const edit of edits) draft.queue.put(asSent(draft, edit));
 }
 
 function errorOf({ code, message }: Refusal): NonNullable<Outcome["error"]> {

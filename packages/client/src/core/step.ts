@@ -3,29 +3,23 @@
  * what to do next. There is no clock, network, storage or randomness in it.
  */
 
-import type { Policy, Refusal, Result } from "../protocol.js";
+import type { Refusal } from "../protocol.js";
 import { Draft, type Effect, type Need, type Slice, type Writes } from "./draft.js";
-import { edit, EditError, PUSH_CHANGES_MAX, type Intent } from "./edits.js";
+import { edit, PUSH_CHANGES_MAX, type EditOptions, type Intent } from "./edits.js";
+import { ClientError } from "./errors.js";
 import { discard, retry, type Retry } from "./outcomes.js";
 import { begin, page, type Arrival } from "./pages.js";
-import { answer, send } from "./pushes.js";
+import { answer, send, type Answer } from "./pushes.js";
 import type { CoreModel, Flight, Key, Meta } from "./records.js";
-import { isAlive } from "./records.js";
-import { asked, refused, unread } from "./refusals.js";
+import { isAlive, keyOf, unsentOf } from "./records.js";
+import { asked, refused, unread, type LastId, type RefusedPush } from "./refusals.js";
 
 /** What a sign-out does with edits that have no answer. */
 export type Unsent = "refuse" | "keep" | "discard";
 
 /** What happens to a client. `newId` is a random id that was never used. */
 export type Event =
-  | {
-      readonly is: "edit";
-      readonly intents: readonly Intent[];
-      readonly at: string;
-      readonly atomic: boolean;
-      readonly folds: boolean;
-      readonly policy?: Policy;
-    }
+  | ({ readonly is: "edit"; readonly intents: readonly Intent[] } & EditOptions)
   /** This tab leads from now on. */
   | { readonly is: "lead" }
   /** A pull or a subscription begins. */
@@ -35,10 +29,9 @@ export type Event =
   | { readonly is: "unread"; readonly refusal: Refusal }
   /** The next push is made, of at most so many changes, or the one under way is sent again. */
   | { readonly is: "send"; readonly limit?: number }
-  | { readonly is: "answer"; readonly to: Flight; readonly results: readonly Result[] }
-  | { readonly is: "refused"; readonly to: Flight; readonly refusal: Refusal; readonly newId: string }
-  /** The answer to an effect `ask`: the last mutation id of its client, 0 if the gateway does not know it. */
-  | { readonly is: "asked"; readonly question: number; readonly last: number; readonly newId: string }
+  | ({ readonly is: "answer" } & Answer)
+  | ({ readonly is: "refused" } & RefusedPush)
+  | ({ readonly is: "asked" } & LastId)
   /** The gateway has named the token's user. */
   | { readonly is: "user"; readonly id: string }
   /** These types come again: the app selects more of them than before. */
@@ -56,37 +49,49 @@ export type Event =
   /** Documents that were found dead. `upTo` ends a scan of all documents: the step at which it began. */
   | { readonly is: "sweep"; readonly docs: readonly Key[]; readonly upTo?: number };
 
+/** What an event reads, and what it does. */
+interface Kind<E> {
+  readonly need?: (event: E, meta: Meta, flight: Flight | null) => Need;
+  readonly apply: (draft: Draft, event: E) => void;
+}
+
+const KINDS: { readonly [K in Event["is"]]: Kind<Extract<Event, { readonly is: K }>> } = {
+  edit: { need: ({ intents }) => needOf(intents.map(keyOf)), apply: edit },
+  lead: {
+    apply: ({ meta }) => {
+      meta.term += 1;
+    },
+  },
+  begin: { apply: begin },
+  page: { need: needOfPage, apply: page },
+  unread: { apply: unread },
+  send: {
+    need: (_, __, flight) => (flight ? {} : { queue: PUSH_CHANGES_MAX + 1, docsOfQueue: true, lingering: true }),
+    apply: send,
+  },
+  answer: { need: needOfAnswer, apply: answer },
+  refused: { need: () => ({ queue: "all", lingering: true }), apply: refused },
+  asked: { need: () => ({ queue: "all", docsOfQueue: true, lingering: true }), apply: asked },
+  user: { apply: know },
+  refresh: {
+    apply: ({ meta }, { types }) => {
+      meta.refresh = [...new Set([...meta.refresh, ...types])];
+    },
+  },
+  reset: { apply: reset },
+  seal: { need: () => ({ lingering: true }), apply: seal },
+  retry: { need: ({ keys }) => ({ ...needOf(keys), outcomes: true }), apply: retry },
+  discard: { need: () => ({ outcomes: true }), apply: discard },
+  sweep: { need: ({ docs }) => ({ docs }), apply: sweep },
+};
+
 /** The records to read for an event. */
 export function need(event: Event, meta: Meta, flight: Flight | null): Need {
-  switch (event.is) {
-    case "edit":
-      return needOf(event.intents.map(({ type, id }) => [type, id]));
-    case "page":
-      return needOfPage(event, meta);
-    case "send":
-      return flight ? {} : { queue: PUSH_CHANGES_MAX + 1, docsOfQueue: true, lingering: true };
-    case "answer":
-      return flight ? needOfAnswer(event.results, meta, flight) : {};
-    case "refused":
-      return { queue: "all", lingering: true };
-    case "asked":
-      return { queue: "all", docsOfQueue: true, lingering: true };
-    case "retry":
-      return { ...needOf(event.keys), outcomes: true };
-    case "discard":
-      return { outcomes: true };
-    case "sweep":
-      return { docs: event.docs };
-    case "seal":
-      return { lingering: true };
-    case "lead":
-    case "begin":
-    case "refresh":
-    case "reset":
-    case "unread":
-    case "user":
-      return {};
-  }
+  return kindOf(event).need?.(event, meta, flight) ?? {};
+}
+
+function kindOf(event: Event): Kind<Event> {
+  return KINDS[event.is] as Kind<Event>;
 }
 
 function needOf(keys: readonly Key[]): Need {
@@ -98,18 +103,19 @@ function needOfPage({ from, page, round }: Arrival, meta: Meta): Need {
   const otherEpoch = page.reset && meta.pageEpoch !== null && page.epoch !== meta.pageEpoch;
   const confirms = !page.hasMore && round !== null;
   return {
-    docs: page.changes.map(({ type, documentId }) => [type, documentId]),
+    docs: page.changes.map(({ type, documentId: id }) => keyOf({ type, id })),
     ...(confirms && { unconfirmed: true, lingering: true }),
     ...(otherEpoch && { queue: "all", lingering: true }),
   };
 }
 
 /** The queue is read only if a create says something about the edits that are queued on it. */
-function needOfAnswer(results: readonly Result[], meta: Meta, flight: Flight): Need {
+function needOfAnswer({ results }: Answer, meta: Meta, flight: Flight | null): Need {
+  if (!flight) return {};
   const older = flight.to.id !== meta.client;
   const failed = (at: number): boolean => results[at]?.status === "CONFLICT" || results[at]?.status === "REJECTED";
   const settles = flight.edits.some((edit, at) => edit.op === "create" && (older || failed(at)));
-  return { docs: flight.edits.map(({ type, id }) => [type, id]), queue: settles ? "all" : flight.behind };
+  return { docs: flight.edits.map(keyOf), queue: settles ? "all" : flight.behind };
 }
 
 /** What a step does. */
@@ -121,57 +127,17 @@ export interface Step {
 /**
  * One step of the client.
  *
- * @throws EditError if the view refuses an edit.
+ * @throws ClientError if the view refuses an edit.
  */
 export function step(model: CoreModel, slice: Slice, event: Event): Step {
   const draft = new Draft(model, slice);
-  apply(draft, event);
+  kindOf(event).apply(draft, event);
   return { writes: draft.writes(), effects: draft.effects };
 }
 
-function apply(draft: Draft, event: Event): void {
-  switch (event.is) {
-    case "edit":
-      return edit(draft, event.intents, event);
-    case "lead":
-      draft.meta.term += 1;
-      return;
-    case "begin":
-      return begin(draft);
-    case "page":
-      return page(draft, event);
-    case "unread":
-      return unread(draft, event.refusal);
-    case "send":
-      return send(draft, event.limit);
-    case "answer":
-      return answer(draft, event.to, event.results);
-    case "refused":
-      return refused(draft, event.to, event.refusal, event.newId);
-    case "asked":
-      return asked(draft, event.question, event.last, event.newId);
-    case "user":
-      return know(draft, event.id);
-    case "refresh":
-      draft.meta.refresh = [...new Set([...draft.meta.refresh, ...event.types])];
-      return;
-    case "reset":
-      return reset(draft);
-    case "seal":
-      return seal(draft, event.unsent);
-    case "retry":
-      return retry(draft, event);
-    case "discard":
-      return discard(draft, event.n);
-    case "sweep":
-      return sweep(draft, event.upTo ?? 0);
-  }
-}
-
 /** Deletes dead documents. After all of them were looked at, revocations from before that say nothing any more. */
-function sweep(draft: Draft, upTo: number): void {
-  const { meta } = draft;
-  for (const doc of draft.docs()) if (!isAlive(meta, doc)) draft.removeDoc(doc.type, doc.id);
+function sweep({ meta, docs }: Draft, { upTo = 0 }: { readonly upTo?: number }): void {
+  for (const doc of docs.all()) if (!isAlive(meta, doc)) docs.remove(keyOf(doc));
   meta.gone = Object.fromEntries(Object.entries(meta.gone).filter(([, step]) => step > upTo));
 }
 
@@ -183,25 +149,24 @@ function reset(draft: Draft): void {
 }
 
 /** Only what the user has made stays. */
-function seal(draft: Draft, unsent: Unsent): void {
-  const { meta, flight } = draft;
-  const waiting = meta.queued + (flight?.edits.length ?? 0);
+function seal(draft: Draft, { unsent }: { readonly unsent: Unsent }): void {
+  const { meta, lingering } = draft;
+  const waiting = unsentOf(meta, draft.flight);
   if (waiting > 0 && (unsent === "refuse" || (unsent === "keep" && meta.user === null))) {
     const why = unsent === "keep" ? ", and the gateway has never named their user" : "";
-    throw new EditError("UNSENT_EDITS", `${waiting} edits have no answer yet${why}`);
+    throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet${why}`);
   }
   for (const type of Object.keys(draft.model.types)) draft.removeType(type);
-  for (const { n } of draft.lingering()) draft.endLingering(n);
+  for (const { n } of lingering.all()) lingering.remove(n);
   reset(draft);
   meta.sealed = true;
   meta.term += 1;
 }
 
 /** A client's documents and edits belong to one user. */
-function know(draft: Draft, user: string): void {
-  const { meta } = draft;
+function know({ meta, effects }: Draft, { id: user }: { readonly id: string }): void {
   meta.user ??= user;
   meta.sealed &&= meta.user !== user;
   if (meta.user === user) return;
-  draft.effects.push({ do: "halt", code: "WRONG_USER", message: "the token is another user's" });
+  effects.push({ do: "halt", code: "WRONG_USER", message: "the token is another user's" });
 }

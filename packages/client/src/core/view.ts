@@ -3,7 +3,7 @@
  */
 
 import type { Body } from "../protocol.js";
-import { own, type CoreModel, type Edit } from "./records.js";
+import { mergeOf, own, type CoreModel, type Edit } from "./records.js";
 import { shown } from "./values.js";
 
 /** The view of one document: what the gateway has shown, and its edits in their order. */
@@ -12,16 +12,15 @@ export function view(model: CoreModel, held: Body | undefined, edits: readonly E
 }
 
 function over(model: CoreModel, body: Body | undefined, edit: Edit): Body | undefined {
-  const type = model.types[edit.type];
   switch (edit.op) {
     case "create":
-      return { ...type?.defaults, ...edit.set, id: edit.id };
+      return { ...own(model.types, edit.type)?.defaults, ...edit.set, id: edit.id };
     case "delete":
       return undefined;
     case "update": {
       if (body === undefined) return undefined;
       const fields = Object.entries(edit.set).map(([field, value]) => {
-        const merge = own(type?.merges ?? {}, field);
+        const merge = mergeOf(model, edit.type, field);
         if (edit.sent && merge === "COUNTER") {
           return [field, own(edit.sent, field) ?? own(body, field) ?? null] as const;
         }

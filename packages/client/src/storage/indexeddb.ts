@@ -3,7 +3,6 @@
  */
 
 import { keysOf, type Need, type Slice, type Writes } from "../core/draft.js";
-import { keyText } from "../core/records.js";
 import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
 import { entryOf, nameOf, type Index, type SortKey } from "./entries.js";
 import { memoryStorage } from "./memory.js";
@@ -90,7 +89,7 @@ class IndexedDBStorage implements Storage {
       closed(EVICTED);
     };
     page?.addEventListener("freeze", this.#freeze);
-    await this.#transact("readwrite", { strict: true }, async (stores) => {
+    await this.#write(true, async (stores) => {
       const known = await done(stores.meta.get("meta"));
       if (known === undefined) await done(stores.meta.put(fresh, "meta"));
       await turnTo(stores, indexes);
@@ -101,12 +100,12 @@ class IndexedDBStorage implements Storage {
 
   /** Puts documents of before into new indexes, part by part. Meanwhile steps do so with those that they write. */
   async #complete(): Promise<void> {
-    const { changes, kept } = await this.#transact("readonly", { strict: false }, indexesOf);
+    const { changes, kept } = await this.#read(indexesOf);
     const types = new Set(kept.filter((it) => !it.complete).map(({ index }) => index.type));
     if (types.size === 0) return;
     for (const type of types) {
       for await (const docs of parts(this, type)) {
-        await this.#transact("readwrite", { strict: false }, async (stores) => {
+        await this.#write(false, async (stores) => {
           const indexes = await indexesOf(stores);
           await inRuns(docs, async ({ id }) => {
             const doc = (await done(stores.docs.get([type, id]))) as Doc | undefined;
@@ -115,7 +114,7 @@ class IndexedDBStorage implements Storage {
         });
       }
     }
-    await this.#transact("readwrite", { strict: false }, async (stores) => {
+    await this.#write(false, async (stores) => {
       const now = await indexesOf(stores);
       // Another tab with another list completes its own.
       if (now.changes !== changes) return;
@@ -125,7 +124,7 @@ class IndexedDBStorage implements Storage {
   }
 
   read(need: Need): Promise<Slice> {
-    return this.#transact("readonly", { strict: false }, async (stores) => {
+    return this.#read(async (stores) => {
       const [meta, flight] = await head(stores);
       return slice(stores, need, meta, flight);
     });
@@ -134,9 +133,9 @@ class IndexedDBStorage implements Storage {
   step(
     need: (meta: Meta, flight: Flight | null) => Need,
     run: (slice: Slice) => Writes,
-    options: StepOptions,
+    { strict }: StepOptions,
   ): Promise<void> {
-    return this.#transact("readwrite", options, async (stores) => {
+    return this.#write(strict, async (stores) => {
       const [meta, flight] = await head(stores);
       await write(stores, run(await slice(stores, need(meta, flight), meta, flight)));
     });
@@ -145,11 +144,11 @@ class IndexedDBStorage implements Storage {
   scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
     const lower = after === null ? [type] : [type, after];
     const range = IDBKeyRange.bound(lower, [type, []], after !== null, true);
-    return this.#transact("readonly", { strict: false }, ({ docs }) => all<Doc>(docs.getAll(range, limit)));
+    return this.#read(({ docs }) => all<Doc>(docs.getAll(range, limit)));
   }
 
   search({ need, index, ranges, descending, limit, begin }: Search): Promise<boolean> {
-    return this.#transact("readonly", { strict: false }, async (stores) => {
+    return this.#read(async (stores) => {
       const name = nameOf(index);
       const { kept } = await indexesOf(stores);
       if (!kept.some((it) => it.complete && nameOf(it.index) === name)) return false;
@@ -189,20 +188,28 @@ class IndexedDBStorage implements Storage {
     for (const transaction of this.#running) abort(transaction);
   };
 
+  #read<T>(work: (stores: Stores) => Promise<T>): Promise<T> {
+    return this.#transact("readonly", false, work);
+  }
+
+  #write<T>(strict: boolean, work: (stores: Stores) => Promise<T>): Promise<T> {
+    return this.#transact("readwrite", strict, work);
+  }
+
   /** One transaction, or another one if the page was frozen meanwhile. If `work` throws, it is undone. */
-  async #transact<T>(mode: IDBTransactionMode, options: StepOptions, work: (stores: Stores) => Promise<T>): Promise<T> {
+  async #transact<T>(mode: IDBTransactionMode, strict: boolean, work: (stores: Stores) => Promise<T>): Promise<T> {
     for (;;) {
       const awake = this.#awake;
       await awake;
       try {
-        return await this.#once(mode, options, work);
+        return await this.#once(mode, strict, work);
       } catch (failure) {
         if (this.#awake === awake) throw failure;
       }
     }
   }
 
-  async #once<T>(mode: IDBTransactionMode, { strict }: StepOptions, work: (stores: Stores) => Promise<T>): Promise<T> {
+  async #once<T>(mode: IDBTransactionMode, strict: boolean, work: (stores: Stores) => Promise<T>): Promise<T> {
     if (!this.#database) throw new Error("the storage is not open");
     const transaction = this.#database.transaction(STORES, mode, { durability: strict ? "strict" : "relaxed" });
     this.#running.add(transaction);
@@ -242,14 +249,7 @@ function create(database: IDBDatabase): void {
 }
 
 function storesOf(transaction: IDBTransaction): Stores {
-  const [meta, docs, queue, lingering, outcomes] = STORES;
-  return {
-    meta: transaction.objectStore(meta),
-    docs: transaction.objectStore(docs),
-    queue: transaction.objectStore(queue),
-    lingering: transaction.objectStore(lingering),
-    outcomes: transaction.objectStore(outcomes),
-  };
+  return Object.fromEntries(STORES.map((name) => [name, transaction.objectStore(name)])) as Stores;
 }
 
 /** One that has ended cannot be aborted, and need not be. */
@@ -316,18 +316,15 @@ async function slice(stores: Stores, need: Need, meta: Meta, flight: Flight | nu
   const { edited } = need;
   const queue = await queued(stores.queue, need.queue ?? [], edited);
   const lingering = need.lingering || edited !== undefined ? await all<Lingering>(stores.lingering.getAll()) : [];
-  const keys = new Map(keysOf(need, flight, queue, lingering).map((key) => [keyText(...key), key]));
-  const docs = new Map<string, Doc>();
-  const unconfirmed = need.unconfirmed ? await all<Doc>(stores.docs.index("unconfirmed").getAll()) : [];
-  for (const doc of unconfirmed) docs.set(keyText(doc.type, doc.id), doc);
-  await inRuns([...keys], async ([text, key]) => {
-    const doc = (await done(stores.docs.get([...key]))) as Doc | undefined;
-    if (doc) docs.set(text, doc);
+  const docs = need.unconfirmed ? [...(await all<Doc>(stores.docs.index("unconfirmed").getAll()))] : [];
+  await inRuns([...keysOf(need, flight, queue, lingering)], async (key) => {
+    const doc = (await done(stores.docs.get(partsOf(key)))) as Doc | undefined;
+    if (doc) docs.push(doc);
   });
   return {
     meta,
     flight,
-    docs: [...docs.values()],
+    docs,
     queue,
     lingering,
     outcomes: need.outcomes ? await all<Outcome>(stores.outcomes.getAll()) : [],
@@ -342,21 +339,19 @@ async function queued(
   if (which === "all") return all(store.getAll());
   // A count of 0 would ask for all.
   if (typeof which === "number") return which > 0 ? all(store.getAll(null, which)) : [];
-  const keys = new Map<string, Key>(which.map((key) => [keyText(...key), key]));
-  const ofType =
-    type === undefined ? [] : await all<Edit>(store.index("key").getAll(IDBKeyRange.bound([type], [type, []])));
-  const edits = [...ofType];
-  await inRuns([...keys.values()], async (key) => {
-    edits.push(...(await all<Edit>(store.index("key").getAll([...key]))));
+  const index = store.index("key");
+  const edits = type === undefined ? [] : [...(await all<Edit>(index.getAll(allOf(type))))];
+  await inRuns([...new Set(which)], async (key) => {
+    edits.push(...(await all<Edit>(index.getAll(partsOf(key)))));
   });
   return edits.sort((a, b) => a.n - b.n);
 }
 
 async function write(stores: Stores, writes: Writes): Promise<void> {
-  for (const type of writes.types) await done(stores.docs.delete(IDBKeyRange.bound([type], [type, []])));
+  for (const type of writes.types) await done(stores.docs.delete(allOf(type)));
   const indexes = writes.docs.length > 0 ? await indexesOf(stores) : undefined;
   await inRuns(writes.docs, ([key, doc]) => {
-    return done(doc && indexes ? stores.docs.put(stored(doc, indexes)) : stores.docs.delete([...key]));
+    return done(doc && indexes ? stores.docs.put(stored(doc, indexes)) : stores.docs.delete(partsOf(key)));
   });
   for (const name of ["queue", "lingering", "outcomes"] as const) {
     const store = stores[name];
@@ -369,6 +364,15 @@ async function write(stores: Stores, writes: Writes): Promise<void> {
     done(stores.meta.put(meta, "meta")),
     done(flight ? stores.meta.put(flight, "flight") : stores.meta.delete("flight")),
   ]);
+}
+
+/** A key as the database orders it. */
+function partsOf(key: Key): string[] {
+  return key.split("\u0000");
+}
+
+function allOf(type: string): IDBKeyRange {
+  return IDBKeyRange.bound([type], [type, []]);
 }
 
 async function inRuns<T>(items: readonly T[], request: (item: T) => Promise<unknown>): Promise<void> {

@@ -2,9 +2,9 @@
  * A storage of maps, for tests and for places without a database. It is gone with the process.
  */
 
-import { keysOf, type Need, type Slice, type Writes } from "../core/draft.js";
-import { keyText } from "../core/records.js";
-import type { Doc, Edit, Flight, Lingering, Meta, Outcome } from "../core/records.js";
+import { keysOf, type Need, type Slice, type Writes, type Written } from "../core/draft.js";
+import { keyOf } from "../core/records.js";
+import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
 import type { Storage } from "./storage.js";
 
 /** A storage that several clients after one another may open, as a database. */
@@ -16,7 +16,7 @@ class MemoryStorage implements Storage {
   readonly durable = false;
   #meta: Meta | undefined;
   #flight: Flight | null = null;
-  readonly #docs = new Map<string, Doc>();
+  readonly #docs = new Map<Key, Doc>();
   readonly #queue = new Map<number, Edit>();
   readonly #lingering = new Map<number, Lingering>();
   readonly #outcomes = new Map<number, Outcome>();
@@ -63,15 +63,13 @@ class MemoryStorage implements Storage {
     const ofType = sorted(this.#queue).filter(({ type }) => type === edited);
     const queue = edited === undefined ? this.#queued(need.queue ?? []) : ofType;
     const lingering = need.lingering || edited !== undefined ? sorted(this.#lingering) : [];
-    const keys = keysOf(need, this.#flight, queue, lingering).map((key) => keyText(...key));
-    const docs = new Map(keys.map((key) => [key, this.#docs.get(key)]));
-    if (need.unconfirmed) {
-      for (const [key, doc] of this.#docs) if (doc.u !== undefined) docs.set(key, doc);
-    }
+    const keys = keysOf(need, this.#flight, queue, lingering);
+    const unconfirmed = need.unconfirmed ? [...this.#docs.values()].filter(({ u }) => u !== undefined) : [];
+    const docs = [...keys].flatMap((key) => this.#docs.get(key) ?? []);
     return {
       meta: this.#opened(),
       flight: this.#flight,
-      docs: [...docs.values()].filter((doc) => doc !== undefined),
+      docs: [...docs, ...unconfirmed],
       queue,
       lingering,
       outcomes: need.outcomes ? sorted(this.#outcomes) : [],
@@ -82,24 +80,26 @@ class MemoryStorage implements Storage {
     const queue = sorted(this.#queue);
     if (which === "all") return queue;
     if (typeof which === "number") return queue.slice(0, which);
-    const keys = new Set(which.map((key) => keyText(...key)));
-    return queue.filter((edit) => keys.has(keyText(edit.type, edit.id)));
+    const keys = new Set(which);
+    return queue.filter((edit) => keys.has(keyOf(edit)));
   }
 
   #write(writes: Writes): void {
     this.#meta = writes.meta;
     this.#flight = writes.flight;
     for (const [key, doc] of this.#docs) if (writes.types.includes(doc.type)) this.#docs.delete(key);
-    for (const [key, doc] of writes.docs) put(this.#docs, keyText(...key), doc);
-    for (const [n, edit] of writes.queue) put(this.#queue, n, edit);
-    for (const [n, edit] of writes.lingering) put(this.#lingering, n, edit);
-    for (const [n, outcome] of writes.outcomes) put(this.#outcomes, n, outcome);
+    put(this.#docs, writes.docs);
+    put(this.#queue, writes.queue);
+    put(this.#lingering, writes.lingering);
+    put(this.#outcomes, writes.outcomes);
   }
 }
 
-function put<K, V>(records: Map<K, V>, key: K, record: V | null): void {
-  if (record === null) records.delete(key);
-  else records.set(key, record);
+function put<K, R>(records: Map<K, R>, writes: Written<K, R>): void {
+  for (const [key, record] of writes) {
+    if (record === null) records.delete(key);
+    else records.set(key, record);
+  }
 }
 
 function sorted<T extends { readonly n: number }>(records: ReadonlyMap<number, T>): readonly T[] {

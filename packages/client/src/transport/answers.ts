@@ -6,8 +6,8 @@ import { pick } from "../core/values.js";
 import type { Body, InboxConflict, Page, Result, Value } from "../protocol.js";
 import { asObject, refusalOf, unreachable, type Viewer } from "./transport.js";
 
-/** The names that operations give to fields whose own name has several types, by type. */
-export type Aliases = Readonly<Record<string, Readonly<Record<string, string>>>>;
+/** The types of a model, with the names that operations give to fields whose own name has several types. */
+export type Types = Readonly<Record<string, { readonly aliases: Readonly<Record<string, string>> }>>;
 
 /** The data of an answer. */
 export function dataOf(answer: unknown, retryAfter?: number): Readonly<Record<string, Value>> {
@@ -16,32 +16,32 @@ export function dataOf(answer: unknown, retryAfter?: number): Readonly<Record<st
   return asObject(data) ?? malformed();
 }
 
-export function pageOf(value: unknown, aliases: Aliases): Page {
+export function pageOf(value: unknown, types: Types): Page {
   const page = asObject(value) ?? malformed();
   const isPage = typeof page.checkpoint === "string" && typeof page.epoch === "string" && Array.isArray(page.changes);
   if (!isPage || typeof page.hasMore !== "boolean" || !Array.isArray(page.revokedScopes)) return malformed();
   const { changes, ...rest } = page as unknown as Page;
-  return { ...rest, changes: changes.map((change) => ({ ...change, document: documentOf(change, aliases) })) };
+  return { ...rest, changes: changes.map((change) => ({ ...change, document: documentOf(change, types) })) };
 }
 
-export function resultsOf(value: unknown, count: number, aliases: Aliases): readonly Result[] {
+export function resultsOf(value: unknown, count: number, types: Types): readonly Result[] {
   const { results } = asObject(value) ?? {};
   if (!Array.isArray(results) || results.length !== count) return malformed();
   return (results as unknown as readonly (Result & { readonly type: string })[]).map((result) => {
-    return { ...result, document: documentOf(result, aliases) as Result["document"] };
+    return { ...result, document: documentOf(result, types) as Result["document"] };
   });
 }
 
 /** A page of the inbox, and where the next one begins. */
 export function conflictsOf(
   value: unknown,
-  aliases: Aliases,
+  types: Types,
 ): { readonly conflicts: readonly InboxConflict[]; readonly after: string | null } {
   const { nodes, pageInfo } = asObject(value) ?? {};
   const { hasNextPage, endCursor } = asObject(pageInfo) ?? {};
   if (!Array.isArray(nodes) || typeof hasNextPage !== "boolean") return malformed();
   const conflicts = (nodes as unknown as readonly InboxConflict[]).map((conflict) => {
-    const side = (document: Body | null): Body | null => documentOf({ type: conflict.type, document }, aliases);
+    const side = (document: Body | null): Body | null => documentOf({ type: conflict.type, document }, types);
     const asked = (document: Body | null): Body | null => {
       const body = side(document);
       return body && pick(body, conflict.fields);
@@ -64,10 +64,10 @@ export function viewerOf(value: unknown): Viewer {
 }
 
 /** A document by the names of its fields. */
-function documentOf(from: { readonly type: string; readonly document: Body | null }, aliases: Aliases): Body | null {
+function documentOf(from: { readonly type: string; readonly document: Body | null }, types: Types): Body | null {
   if (from.document === null) return null;
   const { __typename, ...body } = from.document;
-  const names = aliases[from.type] ?? {};
+  const names = types[from.type]?.aliases ?? {};
   return Object.fromEntries(Object.entries(body).map(([name, value]) => [names[name] ?? name, value]));
 }
 

@@ -3,11 +3,12 @@
  */
 
 import type { InboxConflict, Page, PushInput, Result } from "../protocol.js";
-import { conflictsOf, dataOf, pageOf, resolvedOf, resultsOf, viewerOf, type Aliases } from "./answers.js";
+import { conflictsOf, dataOf, pageOf, resolvedOf, resultsOf, viewerOf, type Types } from "./answers.js";
 import { post, type Request } from "./http.js";
 import { Streams } from "./streams.js";
 import { Token } from "./token.js";
 import type { Position, Stream, Transport, Viewer } from "./transport.js";
+import { pause } from "./waiting.js";
 
 /** How often a client without a stream asks what is new before it tries streams again. */
 const POLLS = 240;
@@ -27,10 +28,12 @@ export interface NetworkOptions {
   readonly url: string;
   /** A token for the user; asked for again when one is refused or has expired. */
   readonly token: () => string | Promise<string>;
-  readonly operations: Operations;
-  readonly aliases: Aliases;
-  /** The hash of the API that the app was built from. */
-  readonly hash: string;
+  readonly model: {
+    readonly operations: Operations;
+    readonly types: Types;
+    /** The hash of the API that the app was built from. */
+    readonly hash: string;
+  };
   readonly fetch?: typeof fetch;
   readonly webSocket?: typeof WebSocket;
   /** The pause between two questions of what is new, without a stream. */
@@ -55,52 +58,53 @@ export class Network implements Transport {
   }
 
   async pull(position: Position, signal: AbortSignal): Promise<Page> {
-    const data = await this.#post("changesSince", variablesOf(position), signal);
-    return pageOf(data.changesSince, this.options.aliases);
+    return pageOf(await this.#post("changesSince", variablesOf(position), signal), this.options.model.types);
   }
 
   async push(input: PushInput, signal: AbortSignal): Promise<readonly Result[]> {
-    const data = await this.#post("pushChanges", { input }, signal);
-    return resultsOf(data.pushChanges, input.changes.length, this.options.aliases);
+    const answer = await this.#post("pushChanges", { input }, signal);
+    return resultsOf(answer, input.changes.length, this.options.model.types);
   }
 
   async viewer(client: string, signal: AbortSignal): Promise<Viewer> {
-    return viewerOf((await this.#post("viewer", { clientId: client }, signal)).viewer);
+    return viewerOf(await this.#post("viewer", { clientId: client }, signal));
   }
 
   async follow(position: Position, take: (page: Page) => Promise<void>, signal: AbortSignal): Promise<void> {
     if (this.stream === "polling") return this.#poll(position, take, signal);
-    const { aliases } = this.options;
-    await this.#each("changes", variablesOf(position), (data) => take(pageOf(data.changes, aliases)), signal);
+    const { types } = this.options.model;
+    await this.#each("changes", variablesOf(position), (data) => take(pageOf(data.changes, types)), signal);
   }
 
   /** Follows the inbox: all of it, at once and after each change. */
   async followConflicts(take: (conflicts: readonly InboxConflict[]) => void, signal: AbortSignal): Promise<void> {
-    const all = async (data: Data): Promise<void> => {
+    const all = async (first: unknown): Promise<void> => {
       const found: InboxConflict[] = [];
-      for (let page: unknown = data.conflicts; ;) {
-        const { conflicts, after } = conflictsOf(page, this.options.aliases);
+      for (let page = first; ;) {
+        const { conflicts, after } = conflictsOf(page, this.options.model.types);
         found.push(...conflicts);
         if (after === null) break;
-        page = (await this.#post("conflicts", { after }, signal)).conflicts;
+        page = await this.#post("conflicts", { after }, signal);
       }
       if (!signal.aborted) take(found);
     };
-    if (this.stream !== "polling") return this.#each("followConflicts", {}, all, signal);
+    if (this.stream !== "polling") return this.#each("followConflicts", {}, (data) => all(data.conflicts), signal);
     await all(await this.#post("conflicts", {}, signal));
     await pause(this.options.pollMs, signal);
   }
 
   async resolveConflict(input: object, signal: AbortSignal): Promise<Pick<Result, "status" | "error">> {
-    return resolvedOf((await this.#post("resolveConflict", { input }, signal)).resolveConflict);
+    return resolvedOf(await this.#post("resolveConflict", { input }, signal));
   }
 
   wake(): void {
     this.#streams.reset();
   }
 
-  #post(operation: keyof Operations, variables: object, signal: AbortSignal): Promise<Data> {
-    return this.#token.use((token) => post(this.#request(token, operation, variables), signal), signal);
+  /** What an operation answers, whose only field has its name. */
+  async #post(operation: keyof Operations, variables: object, signal: AbortSignal): Promise<unknown> {
+    const data = await this.#token.use((token) => post(this.#request(token, operation, variables), signal), signal);
+    return data[operation];
   }
 
   /** Takes the answers of a stream, one after the other. It ends with the first that fails. */
@@ -139,13 +143,13 @@ export class Network implements Transport {
   }
 
   #request(token: string, operation: keyof Operations, variables: object): Request {
-    const { url, operations, hash, fetch: send, onBytes } = this.options;
+    const { url, model, fetch: send, onBytes } = this.options;
     return {
       url: new URL(url, (globalThis as { location?: { href: string } }).location?.href).href,
       // A method of the browser's window is called on nothing else.
       fetch: send ?? ((to, init) => fetch(to, init)),
-      headers: { Authorization: `Bearer ${token}`, "Tidegate-Schema": hash },
-      body: { query: operations[operation], variables },
+      headers: { Authorization: `Bearer ${token}`, "Tidegate-Schema": model.hash },
+      body: { query: model.operations[operation], variables },
       onBytes: onBytes ?? (() => undefined),
     };
   }
@@ -153,17 +157,4 @@ export class Network implements Transport {
 
 function variablesOf({ checkpoint, types, refresh }: Position): object {
   return { checkpoint, types, ...(refresh.length > 0 && { refresh }) };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-    if (signal.aborted) end();
-  });
 }

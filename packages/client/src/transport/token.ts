@@ -3,6 +3,7 @@
  */
 
 import { Refused, unreachable } from "./transport.js";
+import { onAbort } from "./waiting.js";
 
 /** How long the app may take to get a token. */
 const TOKEN_MS = 60_000;
@@ -37,11 +38,9 @@ export class Token {
 
 function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const aborted = new Promise<never>((_, reject) => {
-    const abort = (): void => {
+    onAbort(signal, () => {
       reject(signal.reason as Error);
-    };
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) abort();
+    });
   });
   return Promise.race([work, aborted]);
 }

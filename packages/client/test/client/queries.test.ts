@@ -12,8 +12,9 @@ import { Finder, indexesOf } from "../../src/client/find.js";
 import { liveQuery } from "../../src/client/livequery.js";
 import type { Query, Where } from "../../src/client/query.js";
 import type { ModelValue } from "../../src/client/types.js";
-import { EditError, type Intent } from "../../src/core/edits.js";
-import { freshMeta, isAlive } from "../../src/core/records.js";
+import type { Intent } from "../../src/core/edits.js";
+import { ClientError } from "../../src/core/errors.js";
+import { freshMeta, isAlive, keyOf } from "../../src/core/records.js";
 import { view } from "../../src/core/view.js";
 import type { Body, Change, Value } from "../../src/protocol.js";
 import { indexedDBStorage } from "../../src/storage/indexeddb.js";
@@ -175,7 +176,7 @@ class Device {
         const intent = { op: action.op, type: "Task", id: action.id, ...fields } as Intent;
         const edit = { intents: [intent], at: "2026-02-28T12:30:00Z", atomic: false, folds: true };
         await this.engine.do({ is: "edit", ...edit }).catch((failure: unknown) => {
-          if (!(failure instanceof EditError)) throw failure;
+          if (!(failure instanceof ClientError)) throw failure;
         });
         return;
       }
@@ -186,7 +187,7 @@ class Device {
         return this.#answer(action.applied, action.fields);
       case "sweep": {
         const { meta } = await this.storage.read({});
-        const docs = (await this.storage.scan("Task", null, 100)).map((doc) => [doc.type, doc.id] as const);
+        const docs = (await this.storage.scan("Task", null, 100)).map(keyOf);
         await this.engine.do({ is: "sweep", docs, upTo: meta.step });
         return;
       }

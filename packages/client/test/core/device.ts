@@ -5,7 +5,7 @@
 import type { Effect } from "../../src/core/draft.js";
 import type { Changes, Intent } from "../../src/core/edits.js";
 import { together } from "../../src/core/outcomes.js";
-import { freshMeta, isAlive, versionOf } from "../../src/core/records.js";
+import { freshMeta, isAlive, keyOf, versionOf } from "../../src/core/records.js";
 import type { CoreModel, Edit, Flight, Meta, Outcome } from "../../src/core/records.js";
 import { need, step, type Event } from "../../src/core/step.js";
 import { view } from "../../src/core/view.js";
@@ -119,7 +119,7 @@ export class Device {
 
   async retry(n: number, changes?: Changes): Promise<void> {
     const outcomes = together(await this.outcomes(), n);
-    const keys = outcomes.flatMap(({ edit }) => [[edit.type, edit.id] as const, [edit.type, "new"] as const]);
+    const keys = outcomes.flatMap(({ edit }) => [keyOf(edit), keyOf({ ...edit, id: "new" })]);
     await this.do({ is: "retry", n, keys, at: AT, newId: "new", ...(changes && { changes }) });
   }
 
@@ -152,20 +152,20 @@ export class Device {
 
   async sweep(): Promise<void> {
     const { meta } = await this.#storage.read({});
-    const docs = (await this.#storage.scan("Task", null, 1000)).map((doc) => [doc.type, doc.id] as const);
+    const docs = (await this.#storage.scan("Task", null, 1000)).map(keyOf);
     await this.do({ is: "sweep", docs, upTo: meta.step });
   }
 
   /** The version of a document that the device holds; undefined if it holds none. */
   async version(id: string): Promise<number | undefined> {
-    const { meta, docs } = await this.#storage.read({ docs: [["Task", id]] });
+    const { meta, docs } = await this.#storage.read({ docs: [keyOf({ type: "Task", id })] });
     const [doc] = docs;
     return doc && isAlive(meta, doc) ? versionOf(meta, doc) : undefined;
   }
 
   /** The document as its user sees it. */
   async view(id: string): Promise<Body | undefined> {
-    const key = ["Task", id] as const;
+    const key = keyOf({ type: "Task", id });
     const { meta, flight, docs, queue, lingering } = await this.#storage.read({
       docs: [key],
       queue: [key],

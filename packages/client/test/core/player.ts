@@ -4,8 +4,9 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { Effect } from "../../src/core/draft.js";
-import { EditError, type Changes, type Intent } from "../../src/core/edits.js";
-import { freshMeta, isAlive, versionOf } from "../../src/core/records.js";
+import type { Changes, Intent } from "../../src/core/edits.js";
+import { ClientError } from "../../src/core/errors.js";
+import { freshMeta, isAlive, keyOf, versionOf } from "../../src/core/records.js";
 import type { Edit, Flight } from "../../src/core/records.js";
 import { need, step, type Event } from "../../src/core/step.js";
 import { add, increment, remove } from "../../src/core/values.js";
@@ -72,7 +73,7 @@ class Player {
       if (sent) this.#sent.set(line.request, sent);
       return { ...nothing, halts, sends: sent ? sends(sent) : {} };
     } catch (error) {
-      if (error instanceof EditError) return { ...nothing, refused: error.code };
+      if (error instanceof ClientError) return { ...nothing, refused: error.code };
       throw error;
     }
   }
@@ -81,7 +82,7 @@ class Player {
   async #sweep(): Promise<void> {
     const { meta } = await this.#storage.read({});
     const scans = TYPES.map((type) => this.#storage.scan(type, null, 1000));
-    const docs = (await Promise.all(scans)).flat().map(({ type, id }) => [type, id] as const);
+    const docs = (await Promise.all(scans)).flat().map(keyOf);
     await this.#step({ is: "sweep", docs, upTo: meta.step });
   }
 

@@ -6,9 +6,10 @@
 import type { Device, Edit, Edits, Outcome, Place, State } from "@tidegate/conformance";
 import { Engine } from "../../src/client/engine.js";
 import type { Effect } from "../../src/core/draft.js";
-import { EditError, type Intent } from "../../src/core/edits.js";
+import type { Intent } from "../../src/core/edits.js";
+import { ClientError } from "../../src/core/errors.js";
 import { together } from "../../src/core/outcomes.js";
-import { freshMeta, isAlive, type Outcome as CoreOutcome } from "../../src/core/records.js";
+import { freshMeta, isAlive, keyOf, type Outcome as CoreOutcome } from "../../src/core/records.js";
 import type { Event } from "../../src/core/step.js";
 import { view } from "../../src/core/view.js";
 import type { Body, Refusal } from "../../src/protocol.js";
@@ -56,7 +57,7 @@ export class CoreDevice implements Device {
   #connect(): Network {
     const { url } = this.place;
     const token = (): string => this.#token;
-    return new Network({ url, token, operations: model.operations, aliases: {}, hash: model.hash, pollMs: 100 });
+    return new Network({ url, token, model, pollMs: 100 });
   }
 
   setToken(token: string): Promise<void> {
@@ -98,7 +99,7 @@ export class CoreDevice implements Device {
 
   async #retry(n: number): Promise<boolean> {
     const { outcomes } = await this.#storage.read({ outcomes: true });
-    const keys = together(outcomes, n).map(({ edit: { type, id } }) => [type, id] as const);
+    const keys = together(outcomes, n).map(({ edit }) => keyOf(edit));
     return this.#allowed({ is: "retry", n, keys, at: now(), newId: crypto.randomUUID() });
   }
 
@@ -116,7 +117,7 @@ export class CoreDevice implements Device {
       await this.#do(event);
       return true;
     } catch (failure) {
-      if (failure instanceof EditError) return false;
+      if (failure instanceof ClientError) return false;
       throw failure;
     }
   }

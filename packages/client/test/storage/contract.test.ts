@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import "fake-indexeddb/auto";
 import type { Slice, Writes } from "../../src/core/draft.js";
-import { freshMeta, type Doc, type Edit } from "../../src/core/records.js";
+import { freshMeta, keyOf, type Doc, type Edit, type Key } from "../../src/core/records.js";
 import { BEHIND, nameOf, type Bound, type Index } from "../../src/storage/entries.js";
 import { indexedDBStorage } from "../../src/storage/indexeddb.js";
 import { memoryStorage } from "../../src/storage/memory.js";
@@ -22,6 +22,10 @@ const STRICT = { strict: true };
 
 function doc(id: string, more: Partial<Doc> = {}): Doc {
   return { type: "Task", id, v: 1, scope: "s", body: { id }, ep: 1, seen: 1, at: 1, ...more };
+}
+
+function key(id: string, type = "Task"): Key {
+  return keyOf({ type, id });
 }
 
 function edit(n: number, id: string): Edit {
@@ -41,7 +45,7 @@ async function put(storage: Storage, more: Partial<Writes>): Promise<void> {
 }
 
 function putDocs(storage: Storage, ...docs: Doc[]): Promise<void> {
-  return put(storage, { docs: docs.map((it) => [[it.type, it.id], it]) });
+  return put(storage, { docs: docs.map((it) => [keyOf(it), it]) });
 }
 
 const BY_RANK: Index = { type: "Task", fields: [["rank", ""]] };
@@ -100,47 +104,34 @@ for (const [name, make] of Object.entries(STORAGES)) {
     assert.equal(
       ids(
         await storage.read({
-          docs: [
-            ["Task", "a"],
-            ["Task", "a"],
-            ["Task", "x"],
-            ["Note", "c"],
-          ],
+          docs: [key("a"), key("a"), key("x"), key("c", "Note")],
         }),
       ),
       "a",
     );
     assert.equal(ids(await storage.read({ unconfirmed: true })), "b");
     assert.equal(ids(await storage.read({ queue: 1, docsOfQueue: true })), "b");
-    const queue = async (
-      which: number | "all" | readonly (readonly [string, string])[],
-    ): Promise<readonly number[]> => {
+    const queue = async (which: number | "all" | readonly string[]): Promise<readonly number[]> => {
       return (await storage.read({ queue: which })).queue.map((it) => it.n);
     };
     assert.deepEqual(await queue("all"), [1, 2, 3]);
     assert.deepEqual(await queue(2), [1, 2]);
     assert.deepEqual(await queue(0), []);
-    assert.deepEqual(
-      await queue([
-        ["Task", "b"],
-        ["Task", "b"],
-      ]),
-      [1, 3],
-    );
+    assert.deepEqual(await queue([key("b"), key("b")]), [1, 3]);
   });
 
   promise("a step that throws writes nothing, and rejects with what it threw", async (storage) => {
     await putDocs(storage, doc("a"));
     const failure = new Error("refused");
     const step = storage.step(
-      () => ({ docs: [["Task", "a"]] }),
+      () => ({ docs: [key("a")] }),
       () => {
         throw failure;
       },
       STRICT,
     );
     await assert.rejects(step, failure);
-    assert.equal((await storage.read({ docs: [["Task", "a"]] })).docs.length, 1);
+    assert.equal((await storage.read({ docs: [key("a")] })).docs.length, 1);
   });
 
   promise("a record that is removed is gone, and so is a flight", async (storage) => {
@@ -149,13 +140,13 @@ for (const [name, make] of Object.entries(STORAGES)) {
     await put(storage, { flight: { ...flight, crossed: false, deleted: {}, left: {}, revoked: [], behind: 0 } });
     assert.deepEqual((await storage.read({})).flight?.to, flight.to);
     await putDocs(storage, doc("a"));
-    await put(storage, { meta, flight: null, docs: [[["Task", "a"], null]] });
+    await put(storage, { meta, flight: null, docs: [[key("a"), null]] });
     assert.deepEqual([(await storage.read({})).flight, await storage.scan("Task", null, 9)], [null, []]);
   });
 
   promise("the documents of a type go at once, before what the step writes", async (storage) => {
     await putDocs(storage, doc("a"), doc("b", { type: "Note" }));
-    await put(storage, { types: ["Task"], docs: [[["Task", "c"], doc("c")]] });
+    await put(storage, { types: ["Task"], docs: [[key("c"), doc("c")]] });
     assert.deepEqual(
       (await storage.scan("Task", null, 9)).map((it) => it.id),
       ["c"],
@@ -232,7 +223,7 @@ test("IndexedDB: an index has each document once, where its newest version is", 
     await putDocs(storage, withRank("a", 1), withRank("b", 3), withRank("c", 2), doc("d"));
     assert.equal(await ranked(storage), "dacb");
     await putDocs(storage, withRank("a", 4));
-    await put(storage, { docs: [[["Task", "c"], null]] });
+    await put(storage, { docs: [[key("c"), null]] });
     assert.deepEqual(
       [await ranked(storage), await ranked(storage, 2), await ranked(storage, 2, true)],
       ["dba", "db", "ab"],

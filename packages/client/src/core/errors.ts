@@ -1,5 +1,5 @@
 /**
- * What the client's methods reject with.
+ * What edits and other methods of the client reject with.
  */
 
 /** Why a method has not done what was asked. */
@@ -41,13 +41,4 @@ export class ClientError extends Error {
   ) {
     super(message);
   }
-}
-
-/** What a storage's failure means to the caller. */
-export function failureOf(failure: unknown): unknown {
-  return isFull(failure) ? new ClientError("STORAGE_FULL", "there is no room left on this device") : failure;
-}
-
-export function isFull(failure: unknown): boolean {
-  return failure instanceof Error && failure.name === "QuotaExceededError";
 }
