@@ -13,6 +13,7 @@ import { ANYTHING, Engine, type Led, type Touched } from "./engine.js";
 import { failureOf, isFull } from "./failures.js";
 import { Finder, indexesOf } from "./find.js";
 import { Inbox } from "./inbox.js";
+import { INSIDE, type Inside } from "./inside.js";
 import { LiveValue, recomputed, type Live } from "./live.js";
 import { liveQuery } from "./livequery.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
@@ -129,21 +130,25 @@ class TidegateClient {
       update: (id: string, changes: Changes, options?: EditOptions) =>
         this.#edit([{ op: "update", type, id, changes }], options),
       delete: (id: string, options?: EditOptions) => this.#edit([{ op: "delete", type, id }], options),
-      live: (query: Query = {}) => {
-        const { model, storage } = this.options;
-        const finder = new Finder(model, storage, type, query);
-        return liveQuery({
-          finder,
-          opened: this.#opened,
-          hides: () => this.#hides(),
-          listen: (listener) => this.#engine.listen(listener),
-        });
-      },
+      live: (query?: Query) => this.#query(type, query),
       pending: (id: string) =>
         this.#live(
           (touched) => touched.keys.has(keyOf({ type, id })),
           () => this.#pending(type, id),
         ),
+    };
+  }
+
+  get [INSIDE](): Inside {
+    return {
+      model: this.options.model,
+      engine: this.#engine,
+      opened: this.#opened,
+      isClosed: () => this.#closed,
+      hides: () => this.#hides(),
+      get: (type, id) => this.#get(type, id),
+      live: (type, query) => this.#query(type, query),
+      edit: (intents, options) => this.#edit(intents, options),
     };
   }
 
@@ -346,6 +351,16 @@ class TidegateClient {
     if (this.#asksToPersist && this.options.storage.durable) void persist().catch(() => undefined);
     this.#asksToPersist = false;
     return this.#do({ is: "edit", intents, at, atomic, folds: true, ...(policy && { policy }) });
+  }
+
+  #query(type: string, query: Query = {}): Live<readonly Body[]> {
+    const { model, storage } = this.options;
+    return liveQuery({
+      finder: new Finder(model, storage, type, query),
+      opened: this.#opened,
+      hides: () => this.#hides(),
+      listen: (listener) => this.#engine.listen(listener),
+    });
   }
 
   /** A value that is computed again after each step that it depends on. */

@@ -5,7 +5,10 @@
 export interface Live<T> extends AsyncIterable<T> {
   /** The newest value; undefined before the first. */
   readonly value: T | undefined;
-  /** Calls `listener` with the present value and with each that follows. Returns how to end it. */
+  /**
+   * Calls `listener` with the present value and with each that follows. Returns how to end it. What the listener throws is
+   * reported, and ends nothing.
+   */
   subscribe(listener: (value: T) => void): () => void;
 }
 
@@ -30,10 +33,14 @@ export class LiveValue<T> implements Live<T> {
   subscribe(listener: (value: T) => void): () => void {
     // One function may subscribe twice.
     const own = (value: T): void => {
-      listener(value);
+      try {
+        listener(value);
+      } catch (mistake) {
+        report(mistake);
+      }
     };
     this.#listeners.add(own);
-    if (this.#value !== undefined) listener(this.#value);
+    if (this.#value !== undefined) own(this.#value);
     this.#end ??= this.begin(this);
     return () => {
       this.#listeners.delete(own);
@@ -64,6 +71,12 @@ export class LiveValue<T> implements Live<T> {
       end();
     }
   }
+}
+
+/** A mistake of the app is not the client's: neither the sync nor another listener ends by it. */
+export function report(mistake: unknown): void {
+  const { reportError = console.error } = globalThis as Partial<Pick<typeof globalThis, "reportError">>;
+  reportError(mistake);
 }
 
 /** Computes again whenever it is asked to, one run at a time and only the last of several requests. */

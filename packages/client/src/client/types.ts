@@ -9,6 +9,7 @@ import type { FieldConflict, Policy, Value } from "../protocol.js";
 import type { Storage } from "../storage/storage.js";
 import type { Operations } from "../transport/network.js";
 import type { Stream } from "../transport/transport.js";
+import type { AnyClient } from "./inside.js";
 import type { Live } from "./live.js";
 import type { PauseOptions } from "./pause.js";
 import type { Halt, Phase } from "./sync.js";
@@ -201,7 +202,7 @@ export type Resolution<S extends CollectionShape = CollectionShape> =
 export type Conflict<M = unknown> = { readonly [K in keyof M]: ConflictIn<M[K] & CollectionShape> }[keyof M];
 
 /** What every client has besides its collections. */
-export interface ClientMethods<M> {
+export interface ClientMethods<M> extends AnyClient {
   /** The collection of a type, such as `of("Task")`: for one whose name is that of a member of the client. */
   of<T extends TypeOf<M>>(type: T): Collection<ShapeOf<M, T>>;
   /** All or nothing, on the device and at the gateway. */

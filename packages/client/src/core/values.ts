@@ -38,6 +38,11 @@ export function remove<T extends Value>(...items: readonly T[]): SetChange<T> {
   return mark({ intent: "change", add: [], remove: items });
 }
 
+/** Adds items to a SET and removes others. */
+export function change(added: readonly Value[], removed: readonly Value[]): SetChange {
+  return mark({ intent: "change", add: added, remove: removed });
+}
+
 /** An intention is recognised by its identity: a document may hold an object that looks like one. */
 function mark<T extends Intention>(intention: T): T {
   intentions.add(intention);
@@ -68,7 +73,7 @@ export function difference(merge: string | undefined, base: Value | undefined, v
   if (merge === "COUNTER") return increment(plus(value, base ?? 0, -1));
   if (merge === "SET" && value !== null) {
     const [before, after] = [items(base), items(value)];
-    return mark({ intent: "change", add: without(after, before), remove: without(before, after) });
+    return change(without(after, before), without(before, after));
   }
   return value;
 }

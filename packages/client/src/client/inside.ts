@@ -1,0 +1,35 @@
+/**
+ * What the adapters see of a client beside its API. It is no part of the API.
+ */
+
+import type { Intent } from "../core/edits.js";
+import type { Body } from "../protocol.js";
+import type { Engine } from "./engine.js";
+import type { Live } from "./live.js";
+import type { Query } from "./query.js";
+import type { EditOptions, ModelValue } from "./types.js";
+
+/** @internal */
+export const INSIDE: unique symbol = Symbol("inside");
+
+/** A client as its adapters see it. */
+export interface Inside {
+  readonly model: ModelValue;
+  readonly engine: Pick<Engine, "storage" | "listen">;
+  /** When the storage can be read. */
+  readonly opened: Promise<void>;
+  /** Whether the client was closed, or its user has signed out. */
+  isClosed(): boolean;
+  /** Whether what is stored is another user's, or not yet known to be this one's. */
+  hides(): boolean;
+  get(type: string, id: string): Promise<Body | undefined>;
+  live(type: string, query: Query): Live<readonly Body[]>;
+  /** Edits in one step. */
+  edit(intents: readonly Intent[], options?: EditOptions): Promise<void>;
+}
+
+/** A client of any model. */
+export interface AnyClient {
+  /** @internal */
+  readonly [INSIDE]: Inside;
+}
