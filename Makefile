@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs only cargo, python3 and on Linux root. Scripts install the rest: scripts/mongod
 # MongoDB, scripts/npm-packages Node and npm packages, scripts/python-packages Python packages, scripts/chromium a browser.
 
-.PHONY: run test check faults bench bench-peers browser fuzz soak nightly mutants graphiql devices
+.PHONY: run test check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices
 
 run:
 	cargo run --release -- dev
@@ -47,6 +47,12 @@ browser:
 	npm run pretest --workspace packages/client
 	node --test packages/client/build/test/browser/browser.test.js
 	node bench/storages/run.mjs
+
+# Takes the pictures of the client examples.
+screenshots:
+	cargo build --locked
+	scripts/npm-packages .
+	npm run screenshots --workspace client-examples/scenarios
 
 # Runs histories with fresh seeds for SOAK_MINUTES (60), then each fuzz target.
 soak:

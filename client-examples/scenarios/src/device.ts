@@ -238,8 +238,8 @@ async function fill(field: Locator, text: string): Promise<void> {
 }
 
 /** Waits until something holds. */
-export async function until(holds: () => Promise<boolean>, what: () => unknown): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
+export async function until(holds: () => Promise<boolean>, what: () => unknown, ms = PATIENCE_MS): Promise<void> {
+  const end = Date.now() + ms;
   while (!(await holds())) {
     if (Date.now() > end) assert.fail(`it never came to hold: ${JSON.stringify(await what())}`);
     await new Promise((resolve) => setTimeout(resolve, 50));

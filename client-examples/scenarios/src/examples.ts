@@ -11,7 +11,10 @@ export interface Example {
   readonly whole: boolean;
 }
 
-export const EXAMPLES: readonly Example[] = [{ name: "react", whole: true }];
+export const EXAMPLES: readonly Example[] = [
+  { name: "react", whole: true },
+  { name: "vanilla", whole: true },
+];
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 

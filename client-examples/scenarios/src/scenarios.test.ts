@@ -32,7 +32,8 @@ after(async () => {
 for (const example of EXAMPLES.filter(({ name }) => examples?.includes(name) ?? true)) {
   for (const store of stores) {
     for (let round = 1; round <= repeat; round += 1) {
-      describe(`${example.name} on the store ${store}, round ${round}`, () => {
+      // Scenarios mostly wait. The gateway that one of them kills comes back for all, which have to survive it.
+      describe(`${example.name} on the store ${store}, round ${round}`, { concurrency: 3 }, () => {
         play(example, store, round);
       });
     }
@@ -56,10 +57,11 @@ function play(example: Example, store: string, round: number): void {
   for (const [index, scenario] of SCENARIOS.entries()) {
     if (!isPlayed(scenario, example)) continue;
     test(scenario.promise, async () => {
+      const own = world.fork();
       try {
-        await scenario.play(world, `harbour${index}`);
+        await scenario.play(own, `harbour${index}`);
       } finally {
-        await world.closeDevices();
+        await own.closeDevices();
       }
     });
   }

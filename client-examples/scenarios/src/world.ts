@@ -30,6 +30,11 @@ export class World {
     return new World(browser, gateway, await Pages.start(directoryOf(example)));
   }
 
+  /** For one scenario: the same gateway, browser and pages, and devices of its own. */
+  fork(): World {
+    return new World(this.browser, this.gateway, this.pages);
+  }
+
   async stop(): Promise<void> {
     await this.closeDevices();
     this.pages.stop();
@@ -53,8 +58,21 @@ export class World {
     return device;
   }
 
-  /** Sends a push as another program of a user. */
+  /** Sends a push as another program of a user. The gateway may be gone for a moment: another scenario kills it. */
   async push(user: string, teams: readonly string[], changes: readonly object[]): Promise<void> {
+    for (let attempts = 0; attempts < 100; attempts += 1) {
+      try {
+        await this.#push(user, teams, changes);
+        return;
+      } catch (failure) {
+        if (!(failure instanceof TypeError)) throw failure;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+    throw new Error("the gateway does not come back");
+  }
+
+  async #push(user: string, teams: readonly string[], changes: readonly object[]): Promise<void> {
     const query = `mutation ($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }`;
     const response = await fetch(this.gateway.url, {
       method: "POST",
