@@ -7,7 +7,7 @@ import { model, type Model, type Task } from "./model.js";
 
 type Options = Pick<ClientOptions, "url" | "token"> & Partial<ClientOptions>;
 
-export function tasksOf(user: string, options: Options, show: (page: string) => void) {
+export function tasksOf(user: string, team: string, options: Options, show: (page: string) => void) {
   const client = createClient<Model>({ model, storage: indexedDBStorage(`tasks of ${user}`), ...options });
   const open = client.tasks.live({ where: { done: { eq: false } }, orderBy: ["title_ASC"], limit: 50 });
   const { status, outcomes, conflicts } = client;
@@ -22,7 +22,7 @@ export function tasksOf(user: string, options: Options, show: (page: string) => 
 
   const outcome = (n: string) => outcomes.value?.find((it) => it.n === Number(n));
   const commands: Record<string, (id: string, word: string) => Promise<unknown> | undefined> = {
-    add: (title) => client.tasks.create({ title, audience: "team:demo" }),
+    add: (title) => client.tasks.create({ title, audience: `team:${team}` }),
     rename: (id, title) => client.tasks.update(id, { title }),
     done: (id) => client.tasks.update(id, (task) => ({ done: !task.done })),
     work: (id, minutes) => client.tasks.update(id, { minutesSpent: increment(Number(minutes)) }),

@@ -92,6 +92,8 @@ export interface Device {
   conflicts?(): Promise<readonly OpenConflict[]>;
   /** Resolves one of them, if the gateway can be reached and nobody else has. */
   resolve?(id: string, take: "mine" | "theirs"): Promise<void>;
+  /** Rejects if what it has drawn is not what follows from the documents that a fresh device gets. */
+  judge?(documents: Readonly<Record<string, Body>>): Promise<void>;
   /** What only this kind of device knows. */
   special?(act: string, n: number): Promise<void>;
   stop(): Promise<void>;

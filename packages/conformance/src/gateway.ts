@@ -4,6 +4,7 @@
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { createHmac } from "node:crypto";
+import { existsSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,18 @@ export interface GatewayOptions {
   readonly binary: string;
   /** A database of a MongoDB replica set; without it the gateway has an embedded store. */
   readonly store?: string;
+  /** Who copies that database; without it the store is not put back. */
+  readonly backups?: Backups;
+  /** Variables of its environment. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** Copies what a store has, while no gateway runs. */
+export interface Backups {
+  /** Replaces an earlier copy. */
+  backUp(): Promise<void>;
+  /** Puts the copy back. Returns false if there is none. */
+  restore(): Promise<boolean>;
 }
 
 const run = promisify(execFile);
@@ -48,9 +61,8 @@ export class Gateway {
   /** What an operator can do to it. */
   get operations(): readonly Operation[] {
     if (!this.options) return [];
-    return this.options.store === undefined
-      ? ["rotate", "collect", "crash", "backup", "restore"]
-      : ["rotate", "collect"];
+    const { store, backups } = this.options;
+    return ["rotate", "collect", "crash", ...(store === undefined || backups ? (["backup", "restore"] as const) : [])];
   }
 
   get url(): string {
@@ -80,19 +92,16 @@ export class Gateway {
     return this.#maintain("collect", "--older-than", "0s");
   }
 
-  /** Copies the embedded store, to put it back later. */
+  /** Copies its store, to put it back later. */
   backUp(): Promise<void> {
-    return this.#without(() => cp(this.#data, this.#backup, { recursive: true }));
+    return this.#without(() => this.#backups.backUp());
   }
 
-  /** Puts the copy back, and begins a new epoch as an operator has to. Without a copy it does nothing. */
+  /** Puts the copy back, and begins a new epoch as an operator has to. Without a copy it does nothing, and returns false. */
   async restore(): Promise<boolean> {
     let isRestored = false;
     await this.#without(async () => {
-      isRestored = await cp(this.#backup, this.#data, { recursive: true }).then(
-        () => true,
-        () => false,
-      );
+      isRestored = await this.#backups.restore();
       if (isRestored) await this.#command("rotate-epoch");
     });
     return isRestored;
@@ -108,8 +117,8 @@ export class Gateway {
     return join(this.directory, "data");
   }
 
-  get #backup(): string {
-    return join(this.directory, "backup");
+  get #backups(): Backups {
+    return this.options?.backups ?? copiesOf(this.#data, join(this.directory, "backup"));
   }
 
   /** An embedded store has one user at a time. */
@@ -132,8 +141,24 @@ export class Gateway {
   }
 }
 
+/** Copies of a directory, but for the files that `leaves` says. */
+export function copiesOf(directory: string, copy: string, leaves: (file: string) => boolean = () => false): Backups {
+  const put = async (from: string, to: string): Promise<boolean> => {
+    if (!existsSync(from)) return false;
+    await rm(to, { recursive: true, force: true });
+    await cp(from, to, { recursive: true, filter: (file) => !leaves(file) });
+    return true;
+  };
+  return {
+    backUp: async () => {
+      await put(directory, copy);
+    },
+    restore: () => put(copy, directory),
+  };
+}
+
 async function serve(
-  { binary, store }: GatewayOptions,
+  { binary, store, settings }: GatewayOptions,
   directory: string,
   listen: string,
 ): Promise<readonly [ChildProcess, string]> {
@@ -143,7 +168,7 @@ async function serve(
   const process = spawn(binary, args, {
     cwd: directory,
     stdio: ["ignore", "pipe", "inherit"],
-    env: { TIDEGATE_LOG: "error" },
+    env: { TIDEGATE_LOG: "error", ...settings },
   });
   const origin = await new Promise<string>((resolve, reject) => {
     let printed = "";
@@ -160,7 +185,8 @@ async function serve(
   return [process, origin];
 }
 
-async function end(process: ChildProcess | undefined): Promise<void> {
+/** Kills a process, unless it has ended. */
+export async function end(process: ChildProcess | undefined): Promise<void> {
   if (process?.exitCode !== null || process.signalCode !== null) return;
   const ended = new Promise((resolve) => process.once("exit", resolve));
   process.kill("SIGKILL");

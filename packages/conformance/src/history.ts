@@ -19,7 +19,19 @@ export type Act =
   | { readonly act: "special"; readonly what: string; readonly n: number };
 
 export type EditAct =
-  "create" | "recreate" | "count" | "label" | "unlabel" | "title" | "notes" | "move" | "delete" | "project" | "article";
+  | "create"
+  | "recreate"
+  | "count"
+  | "work"
+  | "label"
+  | "unlabel"
+  | "title"
+  | "done"
+  | "notes"
+  | "move"
+  | "delete"
+  | "project"
+  | "article";
 
 /** What the operator of the gateway does. */
 export type Operation = "rotate" | "collect" | "crash" | "backup" | "restore";
@@ -65,10 +77,12 @@ const id = fc.nat(IDS - 1);
 const edits: readonly (readonly [number, EditAct])[] = [
   [4, "create"],
   [1, "recreate"],
-  [8, "count"],
+  [6, "count"],
+  [4, "work"],
   [5, "label"],
   [2, "unlabel"],
   [3, "title"],
+  [2, "done"],
   [2, "notes"],
   [2, "move"],
   [2, "delete"],
@@ -133,7 +147,7 @@ export const OUTCOMES: readonly Weighted[] = [
 
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   plainRecord({ fault: fc.constantFrom("refuse" as const, "lose" as const, "double" as const) }),
-  plainRecord({ fault: fc.constant("cut" as const), bytes: fc.nat(2000) }),
+  plainRecord({ fault: fc.constantFrom("cut" as const, "silence" as const), bytes: fc.nat(2000) }),
   plainRecord({ fault: fc.constant("late" as const), ms: fc.nat(60) }),
   plainRecord({ fault: fc.constant("slow" as const), ms: fc.nat(30) }),
   plainRecord({ fault: fc.constant("page" as const), status: fc.constantFrom(200, 403, 502, 503) }),

@@ -4,7 +4,7 @@
 
 export { Killed, type Body, type Device, type Edit, type OpenConflict, type Edits, type FieldEdit } from "./device.js";
 export type { Outcome, State, Value } from "./device.js";
-export { Gateway, type GatewayOptions } from "./gateway.js";
+export { copiesOf, end, Gateway, type Backups, type GatewayOptions } from "./gateway.js";
 export {
   COMMON,
   histories,

@@ -10,7 +10,7 @@ import { DriverDevice } from "./driver.js";
 import type { Gateway } from "./gateway.js";
 import { COMMON, histories, NETWORK, special, type History } from "./history.js";
 import { Proxy } from "./proxy.js";
-import { World } from "./world.js";
+import { World, type Place } from "./world.js";
 
 const DEVICES = 3;
 const STEPS = 40;
@@ -43,8 +43,7 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
     gateway,
     proxies,
     devices: DEVICES,
-    newDevice: (place: { name: string; url: string; token: string }) =>
-      DriverDevice.start(command, place, join(directory, place.name)),
+    newDevice: (place: Place) => DriverDevice.start(command, place, join(directory, place.name)),
   };
   try {
     const property = fc.asyncProperty(histories(kinds), (history) => World.play(world, history));

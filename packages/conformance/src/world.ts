@@ -12,7 +12,7 @@ import { IDS, type Act, type EditAct, type History, type Operation, type Trouble
 import { Ledger } from "./ledger.js";
 import type { Plan, Proxy, Traffic } from "./proxy.js";
 
-/** How long all devices may take to become quiet. A client may wait a minute for an answer that never comes. */
+/** By default: a client may wait a minute for an answer that never comes. */
 const QUIET_MS = 90_000;
 const LOOK_MS = 15;
 
@@ -22,6 +22,8 @@ export interface Place {
   /** The gateway's endpoint as this device reaches it. */
   readonly url: string;
   readonly token: string;
+  /** The team of all its users, who see the documents of `team:` and this name. */
+  readonly team: string;
 }
 
 export interface WorldOptions {
@@ -30,7 +32,12 @@ export interface WorldOptions {
   readonly proxies?: readonly Proxy[];
   readonly devices: number;
   readonly newDevice: (place: Place, at: number) => Promise<Device>;
+  /** How long all devices may take to become quiet. */
+  readonly quietMs?: number;
 }
+
+/** Edits that depend on what the user sees. */
+type Seen = "unlabel" | "done" | "move" | "notes";
 
 type Who = "good" | "expired" | "refused" | "other" | "withdrawn";
 
@@ -73,6 +80,7 @@ export class World {
         name: `${this.#name}-${at}`,
         url: proxy ? `${proxy.origin}/graphql` : gateway.url,
         token: this.#token(at, "good"),
+        team: this.#team,
       };
       this.#mayHave.push(new Set<Who>(["good"]));
       this.#devices.push(await newDevice(place, at));
@@ -83,6 +91,10 @@ export class World {
     for (const [at, proxy] of (proxies ?? []).entries()) proxy.plan = planOf(faults[at] ?? []);
   }
 
+  get #team(): string {
+    return `t${this.#name}`;
+  }
+
   /** The first devices are one user's, and the last one is another's. */
   #user(at: number): string {
     return at < this.options.devices - 1 || at === 0 ? `a${this.#name}` : `b${this.#name}`;
@@ -90,7 +102,7 @@ export class World {
 
   #token(at: number, who: Who): string {
     const { gateway } = this.options;
-    const [user, team] = [this.#user(at), `t${this.#name}`];
+    const [user, team] = [this.#user(at), this.#team];
     switch (who) {
       case "good":
         return gateway.token(user, [team]);
@@ -261,7 +273,7 @@ export class World {
       const fields = { [act === "project" ? "name" : "text"]: { set: `value ${++this.#made}` } };
       const policy = act === "project" && this.#made % 2 === 0 ? ({ policy: "CLIENT_WINS" } as const) : {};
       await this.#edit(at, { edits: [{ op: "update", type, id, fields }], transaction: false, ...policy });
-    } else if (act === "unlabel" || act === "move" || act === "notes") await this.#change(at, act, id);
+    } else if (isSeen(act)) await this.#change(at, act, id);
     else await this.#edit(at, { edits: [this.#update(act, id)], transaction: false });
   }
 
@@ -271,31 +283,32 @@ export class World {
       op: "create",
       type,
       id,
-      document: { [named]: `value ${++this.#made}`, audience: `team:t${this.#name}` },
+      document: { [named]: `value ${++this.#made}`, audience: `team:${this.#team}` },
     };
   }
 
-  /** An update that says something of its own: a count with a label, a label, a title. */
-  #update(act: "count" | "label" | "title", id: string): Edit {
+  /** An update that says something of its own: minutes of work, a label, both in a count, or a title. */
+  #update(act: "count" | "work" | "label" | "title", id: string): Edit {
     const made = ++this.#made;
     const fields: Record<string, FieldEdit> = act === "title" ? { title: { set: `value ${made}` } } : {};
-    if (act !== "title") fields.labels = { add: [`l${made}`] };
-    if (act === "count") fields.minutesSpent = { increment: 1 + (made % 3) };
+    if (act === "count" || act === "label") fields.labels = { add: [`l${made}`] };
+    if (act === "count" || act === "work") fields.minutesSpent = { increment: 1 + (made % 3) };
     return { op: "update", type: "Task", id, fields };
   }
 
   /** An update of what the user sees. */
-  async #change(at: number, act: "unlabel" | "move" | "notes", id: string): Promise<void> {
+  async #change(at: number, act: Seen, id: string): Promise<void> {
     const seen = (await this.#state(at)).documents[`Task/${id}`];
     if (!seen) return;
     const fields = this.#changed(at, act, seen);
     if (fields) await this.#edit(at, { edits: [{ op: "update", type: "Task", id, fields }], transaction: false });
   }
 
-  #changed(at: number, act: "unlabel" | "move" | "notes", seen: Body): Record<string, FieldEdit> | undefined {
+  #changed(at: number, act: Seen, seen: Body): Record<string, FieldEdit> | undefined {
     const mine = `user:${this.#user(at)}`;
     const made = ++this.#made;
-    if (act === "move") return { audience: { set: seen.audience === mine ? `team:t${this.#name}` : mine } };
+    if (act === "done") return { done: { set: seen.done !== true } };
+    if (act === "move") return { audience: { set: seen.audience === mine ? `team:${this.#team}` : mine } };
     if (act === "notes") return { notes: { set: `${typeof seen.notes === "string" ? seen.notes : ""}Line ${made}. ` } };
     const labels = Array.isArray(seen.labels) ? (seen.labels as readonly string[]) : [];
     const label = labels[made % Math.max(labels.length, 1)];
@@ -311,7 +324,7 @@ export class World {
       const { halted } = await this.#state(at);
       if (halted !== undefined || (this.#mayHave[at]?.size ?? 0) > 1) await this.#restart(at);
     }
-    const deadline = Date.now() + QUIET_MS;
+    const deadline = Date.now() + (this.options.quietMs ?? QUIET_MS);
     let [states, truths] = await this.#look();
     while (!isQuiet(states, truths) && Date.now() < deadline) {
       await pause(LOOK_MS);
@@ -324,6 +337,7 @@ export class World {
     });
     const outcomes: (readonly Outcome[])[] = states.map((state) => state.outcomes);
     this.#ledger.check(Object.assign({}, ...truths) as Record<string, Body>, outcomes);
+    for (const [at, device] of this.#devices.entries()) await device.judge?.(truths[at] ?? {});
   }
 
   async #look(): Promise<readonly [readonly State[], readonly Record<string, Body>[]]> {
@@ -339,6 +353,10 @@ export class World {
     const truths = await Promise.all(tokens.map((token) => freshSync(this.options.gateway.url, token)));
     return [states, truths];
   }
+}
+
+function isSeen(act: EditAct): act is Seen {
+  return act === "unlabel" || act === "done" || act === "move" || act === "notes";
 }
 
 function isQuiet(states: readonly State[], truths: readonly Record<string, Body>[]): boolean {

@@ -43,7 +43,7 @@ export class ClientDevice implements Device {
   readonly #sockets = new Set<NodeWebSocket>();
 
   constructor(
-    readonly place: Place,
+    readonly place: Pick<Place, "url" | "token">,
     /** The database of the device; each run opens it again. */
     readonly storage: () => Storage,
     /** The application around the client. */
@@ -89,7 +89,7 @@ export class ClientDevice implements Device {
 
   async edit({ edits, transaction, policy }: Edits): Promise<boolean> {
     const options = policy ? { policy } : {};
-    return this.#allowed(async () => {
+    return this.allowed(async () => {
       if (transaction) {
         await this.#client.transaction((tx) => {
           for (const edit of edits) void carryOut(collectionOf(tx, edit.type), edit, undefined);
@@ -100,7 +100,8 @@ export class ClientDevice implements Device {
     });
   }
 
-  async #allowed(work: () => Promise<void>): Promise<boolean> {
+  /** Whether the client takes what the application does. */
+  protected async allowed(work: () => Promise<void>): Promise<boolean> {
     try {
       await this.#life.orDie(work());
       return true;
@@ -173,20 +174,20 @@ export class ClientDevice implements Device {
 
   async retry(n: number): Promise<boolean> {
     const outcome = (await this.#outcomes()).find((it) => it.n === n);
-    return outcome !== undefined && (await this.#allowed(() => outcome.retry()));
+    return outcome !== undefined && (await this.allowed(() => outcome.retry()));
   }
 
   async discard(n: number): Promise<void> {
     const outcome = (await this.#outcomes()).find((it) => it.n === n);
-    await this.#life.orDie(outcome?.discard() ?? Promise.resolve());
+    await this.allowed(async () => outcome?.discard());
   }
 
-  refresh(): Promise<void> {
-    return this.#life.orDie(this.#client.refresh());
+  async refresh(): Promise<void> {
+    await this.allowed(() => this.#client.refresh());
   }
 
-  reset(): Promise<void> {
-    return this.#life.orDie(this.#client.reset());
+  async reset(): Promise<void> {
+    await this.allowed(() => this.#client.reset());
   }
 
   async conflicts(): Promise<readonly OpenConflict[]> {
@@ -207,7 +208,7 @@ export class ClientDevice implements Device {
   }
 
   async resolve(id: string, take: "mine" | "theirs"): Promise<void> {
-    await this.#allowed(() => this.#client.resolve(id, { take }));
+    await this.allowed(() => this.#client.resolve(id, { take }));
   }
 
   /** `crash`: it dies in the middle of a step to come. */

@@ -38,4 +38,4 @@ const newDevice = (place: Place, at: number): Promise<Device> => CoreDevice.star
 test("cores keep every promise on an embedded store", () => play({ kinds: CORES, newDevice, share: 0.3 }));
 
 test("cores keep every promise on MongoDB", () =>
-  play({ kinds: CORES, newDevice, share: 0.2, store: mongod.url("cores") }));
+  play({ kinds: CORES, newDevice, share: 0.2, store: mongod.store("cores") }));

@@ -8,7 +8,22 @@
 
 import fc from "fast-check";
 import "fake-indexeddb/auto";
-import { Gateway, histories, World, type Device, type Kinds, type Place, type Proxy } from "@tidegate/conformance";
+import {
+  COMMON,
+  Gateway,
+  histories,
+  INBOX,
+  NETWORK,
+  OUTCOMES,
+  plain,
+  special,
+  World,
+  type Device,
+  type GatewayOptions,
+  type Kinds,
+  type Place,
+  type Proxy,
+} from "@tidegate/conformance";
 import { indexedDBStorage, memoryStorage, type Storage } from "../../src/index.js";
 import { BINARY } from "./gateway.js";
 
@@ -19,20 +34,41 @@ const HISTORY_MS = 180_000;
 
 export const DEVICES = 3;
 
+/** What happens to whole clients, behind proxies. */
+export const CLIENTS = {
+  devices: DEVICES,
+  steps: 60,
+  acts: [
+    ...COMMON,
+    ...OUTCOMES,
+    ...NETWORK,
+    ...INBOX,
+    { weight: 1, arbitrary: plain("refresh") },
+    { weight: 1, arbitrary: plain("reset") },
+    { weight: 2, arbitrary: special("crash", 9) },
+  ],
+  faults: true,
+};
+
 export interface Play {
   readonly kinds: Omit<Kinds, "operations">;
   readonly newDevice: (place: Place, at: number) => Promise<Device>;
   /** Of all histories. */
   readonly share: number;
   /** A database of MongoDB; without it the gateway has an embedded store. */
-  readonly store?: string;
+  readonly store?: Pick<GatewayOptions, "store" | "backups">;
   readonly proxies?: readonly Proxy[];
+  /** How long all may take to become quiet. */
+  readonly quietMs?: number;
+  /** Whether a failure is cut down, as it is by default. */
+  readonly shrinks?: boolean;
 }
 
-export async function play({ kinds, newDevice, share, store, proxies }: Play): Promise<void> {
-  const gateway = await Gateway.start({ binary: BINARY, ...(store !== undefined && { store }) });
+export async function play({ kinds, newDevice, share, store, proxies, quietMs, shrinks = true }: Play): Promise<void> {
+  const gateway = await Gateway.start({ binary: BINARY, ...store });
   for (const proxy of proxies ?? []) proxy.target = gateway.origin;
-  const options = { gateway, devices: DEVICES, newDevice, ...(proxies && { proxies }) };
+  const waits = quietMs !== undefined && { quietMs };
+  const options = { gateway, devices: DEVICES, newDevice, ...(proxies && { proxies }), ...waits };
   const drawn = histories({ ...kinds, operations: gateway.operations });
   try {
     // A history that hangs is one that fails.
@@ -42,6 +78,7 @@ export async function play({ kinds, newDevice, share, store, proxies }: Play): P
       numRuns: Math.ceil(HISTORIES * share),
       plugins: [fc.timeout(HISTORY_MS)],
       includeErrorInReport: true,
+      endOnFailure: !shrinks,
       ...seed,
     });
   } finally {

@@ -23,7 +23,7 @@ let device: ClientDevice | undefined;
 async function carryOut(command: Command): Promise<unknown> {
   if (command.do === "start") {
     const storage = new FileStorage(join(command.directory, "steps.jsonl"), forgets);
-    device = new ClientDevice({ name: command.directory, ...command }, () => storage);
+    device = new ClientDevice(command, () => storage);
     return true;
   }
   if (!device) throw new Error("it is not started");

@@ -9,6 +9,7 @@ import type { Need, Slice, Writes } from "../../src/core/draft.js";
 import type { Doc, Flight, Meta } from "../../src/core/records.js";
 import { memoryStorage, type Storage } from "../../src/index.js";
 import type { StepOptions } from "../../src/storage/storage.js";
+import { forgetFlight } from "../gateway/breaks.js";
 
 const STRICT = { strict: true };
 
@@ -88,8 +89,4 @@ export class FileStorage implements Storage {
     await this.#memory.destroy();
     await rm(this.path, { force: true });
   }
-}
-
-function forgetFlight({ meta }: Slice): Writes {
-  return { meta, flight: null, docs: [], queue: [], lingering: [], outcomes: [], types: [] };
 }
