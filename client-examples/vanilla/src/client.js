@@ -1,13 +1,11 @@
 // Joins the core, the storage and the gateway: one step after the other, one loop that reads, one that sends, and the inbox.
 import { begin, request, step } from "./core.js";
 import { Gateway, Refused } from "./gateway.js";
-import { CHANGES, CONFLICTS, LAST, PUSH, RESOLVE, TYPES } from "./model.js";
-import { openStore } from "./storage.js";
+import { RESOLVE, VIEWER } from "./model.js";
 import { difference } from "./values.js";
 
-const NAMES = Object.keys(TYPES);
 /** How long a page may be missing that confirms what an answer brought, before the client pulls (1.7). */
-const CONFIRMED_MS = 15_000;
+const CONFIRMED_MS = 5_000;
 
 export class Client {
   /** The inbox; nothing of it is stored. */
@@ -19,24 +17,18 @@ export class Client {
   #wake = () => undefined;
 
   /** `changed` is called after each change of anything above, and of `state`. */
-  static async open(session, changed) {
+  static async open({ session, store, model }, changed) {
     const client = new Client();
-    // One tab at a time: it keeps the lock until it ends.
-    await new Promise((locked) => {
-      void navigator.locks.request(session.database, () => new Promise(locked));
-    });
-    client.network = session.network;
-    client.changed = changed;
-    client.gateway = new Gateway(session);
-    client.store = await openStore(session.database);
-    const kept = await client.store.load();
-    client.state = kept ?? { ...begin(crypto.randomUUID()), selection: CHANGES };
-    if (!kept) await client.store.save(undefined, client.state);
+    const names = Object.keys(model.types);
+    Object.assign(client, { store, model, names, changed, gateway: new Gateway(session) });
+    const kept = await store.load();
+    client.state = kept ?? { ...begin(crypto.randomUUID()), selection: model.changes };
+    if (!kept) await store.save(undefined, client.state);
     // The app selects other fields than before: all documents come once more (1.17).
-    if (client.state.selection !== CHANGES) {
-      await client.dispatch(() => ({ do: "refresh", types: NAMES }));
-      const chosen = { ...client.state, selection: CHANGES };
-      await client.store.save(client.state, chosen);
+    if (client.state.selection !== model.changes) {
+      const next = step(model.types, client.state, { do: "refresh", types: names });
+      const chosen = { ...next, selection: model.changes };
+      await store.save(client.state, chosen);
       client.state = chosen;
     }
     void client.#forever(() => client.#read());
@@ -49,7 +41,7 @@ export class Client {
   dispatch(event) {
     const made = this.#steps.then(async () => {
       const happened = event();
-      const next = step(TYPES, this.state, happened);
+      const next = step(this.model.types, this.state, happened);
       await this.store.save(this.state, next);
       this.state = next;
       this.#follow(next);
@@ -72,7 +64,7 @@ export class Client {
 
   /** Makes the edit of an outcome again, on what is there now. */
   async again({ n, edit: { op, type, id, set, base }, error }) {
-    const changed = ([field, value]) => [field, difference(TYPES[type].merges[field], base[field], value)];
+    const changed = ([field, value]) => [field, difference(this.model.types[type].merges[field], base[field], value)];
     const fields = Object.fromEntries(Object.entries(set).map(changed));
     const newId = error?.code === "ID_TAKEN" ? crypto.randomUUID() : id;
     await this.edit({ op, type, id: newId, document: set, fields });
@@ -124,8 +116,13 @@ export class Client {
   async #pause(failures, seconds) {
     const ms = Math.max(seconds * 1000, 250 * 2 ** failures * (0.5 + Math.random()));
     await new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      addEventListener("online", () => resolve(clearTimeout(timer)), { once: true });
+      const end = () => {
+        clearTimeout(timer);
+        removeEventListener("online", end);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      addEventListener("online", end);
     });
   }
 
@@ -133,14 +130,16 @@ export class Client {
   async #read() {
     this.#stream = new AbortController();
     const { signal } = this.#stream;
-    const { checkpoint, round, refresh } = await this.dispatch(() => ({ do: "begin" }));
+    const { checkpoint, round, refresh, reread } = await this.dispatch(() => ({ do: "begin" }));
     let [from, isLive] = [checkpoint, false];
-    this.status.read = 0;
+    this.#say({ read: 0, ...(this.status.phase === "live" && { phase: "catching-up" }) });
     try {
-      const variables = { checkpoint, types: NAMES, ...(refresh.length > 0 && { refresh }) };
-      for await (const { changes: page } of this.gateway.follow(CHANGES, variables, signal)) {
-        const event = { do: "page", page, from, round: isLive ? null : round, types: NAMES, refresh };
-        await this.dispatch(() => ({ ...event, newId: crypto.randomUUID() }));
+      const more = { ...(refresh.length > 0 && { refresh }), ...(reread.length > 0 && { reread }) };
+      const variables = { checkpoint, types: this.names, ...more };
+      for await (const { changes: page } of this.gateway.follow(this.model.changes, variables, signal)) {
+        const event = { do: "page", page, from, round: isLive ? null : round, types: this.names, refresh, reread };
+        const { differing } = await this.dispatch(() => ({ ...event, newId: crypto.randomUUID() }));
+        for (const scope of differing) console.warn(`what is kept of ${scope} differs from what the server has`);
         from = page.checkpoint;
         isLive ||= !page.hasMore;
         const read = this.status.read + page.changes.length;
@@ -148,6 +147,7 @@ export class Client {
       }
     } catch (refusal) {
       if (signal.aborted) return;
+      if (!(refusal instanceof Refused)) throw refusal;
       this.#say({ phase: "offline" });
       await this.dispatch(() => ({ do: "unread", code: refusal.code }));
       throw refusal;
@@ -163,14 +163,15 @@ export class Client {
     if (!viewer && !input) return void (await woken);
     try {
       if (viewer) {
-        const { lastMutationId } = (await this.gateway.ask(LAST, { clientId: viewer })).viewer;
+        const { lastMutationId } = (await this.gateway.ask(VIEWER, { clientId: viewer })).viewer;
         const event = { do: "last", question: flight.asks.number, lastMutationId: lastMutationId ?? 0, newId };
         return void (await this.dispatch(() => event));
       }
-      const { results } = (await this.gateway.ask(PUSH, { input })).pushChanges;
+      const { results } = (await this.gateway.ask(this.model.push, { input })).pushChanges;
       await this.dispatch(() => ({ do: "answer", to: flight, results }));
       setTimeout(() => this.#confirm(), CONFIRMED_MS);
     } catch (refusal) {
+      if (!(refusal instanceof Refused)) throw refusal;
       const { code, extensions } = refusal;
       const event = viewer ? { do: "unread", code } : { do: "refused", to: flight, code, extensions, newId };
       const { todo } = await this.dispatch(() => event);
@@ -187,7 +188,7 @@ export class Client {
   async #followInbox() {
     const waiting = () => this.state.outcomes.filter(({ conflict }) => conflict?.conflictId);
     const known = new Set(waiting().map(({ conflict }) => conflict.conflictId));
-    for await (const { conflicts } of this.gateway.follow(CONFLICTS, {}, new AbortController().signal)) {
+    for await (const { conflicts } of this.gateway.follow(this.model.conflicts, {}, new AbortController().signal)) {
       this.conflicts = conflicts.nodes;
       const open = new Set(conflicts.nodes.map(({ id }) => id));
       const settled = waiting().filter(({ conflict: { conflictId: id } }) => known.has(id) && !open.has(id));

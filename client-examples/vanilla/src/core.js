@@ -1,5 +1,6 @@
 // The client's side of docs/rules.md, section 1, as a pure function: a state and an event give the next state. Each step is
 // one local transaction. There is no clock, network, storage or randomness in it. Numbers in comments are the rules'.
+import { digestsOf, EMPTY } from "./digest.js";
 import { difference, equal, intended, pick } from "./values.js";
 
 /** What a new client keeps. `client` is random, and was never used before. */
@@ -7,6 +8,7 @@ export function begin(client) {
   return {
     ...{ client, next: 1, n: 1, round: 0, questions: 0 },
     ...{ epoch: null, pageEpoch: null, checkpoint: null, types: [], refresh: [], isResetting: false },
+    ...{ reread: [], doubted: [], differing: [], answered: 0 },
     ...{ docs: new Map(), queue: [], flight: null, lingering: [], outcomes: [], unknownCreates: [] },
   };
 }
@@ -127,7 +129,8 @@ function beginRound(s) {
 }
 
 /** A page arrives, which continues from `from`. `round` is that of its pull or subscription, and null if it is live. */
-function page(s, { page, from, round, types, refresh = [], newId }) {
+function page(s, { page, from, round, types, refresh = [], reread = [], newId }) {
+  s.differing = [];
   if (from !== s.checkpoint) return;
   removeDocs(s, (doc) => !types.includes(doc.type));
   s.types = types;
@@ -138,12 +141,26 @@ function page(s, { page, from, round, types, refresh = [], newId }) {
   for (const change of page.changes) take(s, change);
   s.checkpoint = page.checkpoint;
   s.refresh = s.refresh.filter((type) => !refresh.includes(type));
+  s.reread = s.reread.filter((scope) => !reread.includes(scope));
   if (page.hasMore) return;
   removeDocs(s, (doc) => doc.isUnseen);
+  if (s.isResetting) s.doubted = [];
   s.isResetting = false;
   if (round === null) return;
   removeDocs(s, (doc) => doc.unconfirmed < round);
   s.lingering = s.lingering.filter((it) => it.heard >= round);
+  if (page.digests && round > s.answered) compare(s, page.digests);
+}
+
+/** 1.18: what differs from the server is reported, and read again once. */
+function compare(s, digests) {
+  const kept = digestsOf(s.docs.values());
+  s.differing = digests.filter(({ scope, digest }) => (kept.get(scope) ?? EMPTY) !== digest).map(({ scope }) => scope);
+  const asks = s.differing.filter((scope) => !s.doubted.includes(scope));
+  const equal = digests.map(({ scope }) => scope).filter((scope) => !s.differing.includes(scope));
+  s.doubted = [...s.doubted.filter((scope) => !equal.includes(scope)), ...asks];
+  s.reread = [...s.reread, ...asks];
+  if (asks.length > 0) s.todo = "pull";
 }
 
 function removeDocs(s, condition) {
@@ -152,6 +169,7 @@ function removeDocs(s, condition) {
 
 /** 1.4. */
 function reset(s, epoch, newId) {
+  s.isResetting = true;
   const isOther = epoch !== s.pageEpoch;
   for (const [name, doc] of s.docs) {
     s.docs.set(name, { ...doc, isUnseen: true, version: isOther ? 0 : doc.version });
@@ -260,6 +278,7 @@ function answer(s, { to, results }) {
   const { flight } = s;
   if (!isTo(flight, to)) return;
   s.flight = null;
+  s.answered = s.round;
   if (flight.behind > 0) forgetCopies(s);
   flight.edits.forEach((it, nth) => settle(s, flight, it, results[nth]));
   if (flight.isCrossed) s.todo = "pull";

@@ -1,6 +1,6 @@
 // The endpoint: one request by POST, or one subscription as server-sent events. A failure is a `Refused` with a code; the core
 // says what follows from it.
-import { API_HASH } from "./model.js";
+import { API_HASH, VIEWER } from "./model.js";
 
 /** The gateway is heard every 12 s on a stream. An answer may take a minute. */
 const SILENCE_MS = 20_000;
@@ -16,8 +16,8 @@ export class Refused extends Error {
 export class Gateway {
   #token;
 
-  constructor({ url, token, network }) {
-    Object.assign(this, { url, token, network });
+  constructor({ user, url, token, network }) {
+    Object.assign(this, { user, url, token, network });
   }
 
   /** The next request asks for another token. */
@@ -69,19 +69,26 @@ export class Gateway {
   }
 
   async #post(query, variables, accept, signal) {
-    this.#token ??= await this.token();
+    this.#token ??= await this.#newToken(signal);
+    return this.#send(this.#token, { query, variables }, accept, signal);
+  }
+
+  /** What is kept belongs to one user. */
+  async #newToken(signal) {
+    const token = await this.token();
+    const { viewer } = await answered(await this.#send(token, { query: VIEWER }, "application/json", signal));
+    if (viewer.id !== this.user) refuse("WRONG_USER", `the token is of ${viewer.id}`);
+    return token;
+  }
+
+  #send(token, body, accept, signal) {
     const headers = {
       "Content-Type": "application/json",
       Accept: accept,
-      Authorization: `Bearer ${this.#token}`,
+      Authorization: `Bearer ${token}`,
       "Tidegate-Schema": API_HASH,
     };
-    return this.network.fetch(this.url, {
-      method: "POST",
-      headers,
-      body: JSON.stringify({ query, variables }),
-      signal,
-    });
+    return this.network.fetch(this.url, { method: "POST", headers, body: JSON.stringify(body), signal });
   }
 }
 

@@ -1,7 +1,6 @@
 // What waits for the user: conflicts first, with both sides beside each other, then what became of other edits.
 import { button, h, showList } from "./dom.js";
 import { capital, fieldName, OUTCOME_NAMES, shown, titleOf } from "./words.js";
-import { TYPES } from "./model.js";
 
 export function inbox(client, { user }) {
   const count = h("span", { class: "count", hidden: true });
@@ -68,7 +67,7 @@ function third(client, conflict) {
   const onsubmit = (event) => {
     event.preventDefault();
     const set = Object.fromEntries(inputs.map(({ name, value }) => [name, value]));
-    void client.resolve(conflict, { [TYPES[type].root]: set });
+    void client.resolve(conflict, { [client.model.types[type].root]: set });
   };
   const save = h("button", { type: "submit" }, "Save a new version");
   return h("form", { class: "third", onsubmit }, h("h4", {}, "One of both"), ...inputs, save);

@@ -11,14 +11,12 @@ function editsOf(client, type) {
   };
 }
 
-/** Says that edits of a document have no answer yet. */
-function waits() {
-  const node = h("span", { class: "waits", "data-testid": "waits" });
-  const show = (edits) => {
-    node.hidden = edits === 0;
-    write(node, edits === 0 ? "" : waiting(edits));
-  };
-  return { node, show };
+/** Says beside a title, if there are any, that edits of a document have no answer yet. */
+function showWaits(what, edits) {
+  const mark = what.querySelector(".waits") ?? h("span", { class: "waits", "data-testid": "waits" });
+  if (edits > 0) what.append(mark);
+  else mark.remove();
+  write(mark, waiting(edits));
 }
 
 export function taskList(client, { audiences }, refresh) {
@@ -46,12 +44,12 @@ export function taskList(client, { audiences }, refresh) {
   );
   const fits = (task) => task.done === filter.done && (filter.audience === "" || task.audience === filter.audience);
 
-  const show = (tasks, pending) => {
+  const show = (tasks) => {
     const found = tasks.filter(fits).sort((a, b) => (a.id < b.id ? 1 : -1));
     const page = found.slice(0, filter.limit);
     tabs.forEach((tab, nth) => write(tab, filter.done === (nth === 1), "aria-pressed"));
     write(list, "false", "aria-busy");
-    showList(list, page, (id) => taskRow(id, edits, pending));
+    showList(list, page, (id) => taskRow(id, edits));
     empty.hidden = page.length > 0;
     write(empty, filter.done ? "Nothing is done yet." : "All done. Add a task above.");
     more.hidden = page.length < filter.limit;
@@ -59,12 +57,13 @@ export function taskList(client, { audiences }, refresh) {
   return { node, show };
 }
 
-function taskRow(id, edits, pending) {
+function taskRow(id, edits) {
   const update = (fields) => edits.update(id, fields);
   const box = h("input", { type: "checkbox", onchange: () => update({ done: { set: box.checked } }) });
   const title = textField("Title", (set) => update({ title: { set } }), { class: "title", required: true });
   const notes = textField("Notes", (set) => update({ notes: { set } }), { placeholder: "Notes", multiline: true });
-  const [marks, minutes, spend] = [waits(), h("span", { "data-testid": "minutes" }), button("+15", () => spent())];
+  const what = h("div", { class: "what" }, title.node);
+  const [minutes, spend] = [h("span", { "data-testid": "minutes" }), button("+15", () => spent())];
   const spent = () => update({ minutesSpent: { increment: 15 } });
   const [team, chips] = [h("li", { class: "team" }), h("ul", { class: "chips" })];
   const labels = h("ul", { class: "chips" });
@@ -73,8 +72,7 @@ function taskRow(id, edits, pending) {
   const remove = button("Delete", () => edits.delete(id), { class: "danger" });
   const node = h(
     ...["li", { class: "row", "data-testid": "task" }],
-    ...[box, h("div", { class: "what" }, title.node, marks.node)],
-    chips,
+    ...[box, what, chips],
     h("div", { class: "time" }, minutes, spend),
     h("details", {}, summary, notes.node, h("div", { class: "foot" }, label, remove)),
   );
@@ -92,7 +90,7 @@ function taskRow(id, edits, pending) {
     box.checked = task.done;
     title.show(task.title);
     notes.show(task.notes ?? "");
-    marks.show(pending(id));
+    showWaits(what, task.edits);
     write(chips, `Labels of ${task.title}`, "aria-label");
     write(minutes, timeSpent(task.minutesSpent));
     write(spend, `15 minutes more for ${task.title}`, "aria-label");
@@ -116,24 +114,24 @@ export function articleList(client, { audiences }) {
     ...[list, empty, addForm("New article", create)],
   );
 
-  const show = (articles, pending) => {
+  const show = (articles) => {
     const found = articles.sort((a, b) => (a.title < b.title ? -1 : 1)).slice(0, 20);
     write(list, "false", "aria-busy");
-    showList(list, found, (id) => articleRow(id, edits, pending));
+    showList(list, found, (id) => articleRow(id, edits));
     empty.hidden = found.length > 0;
   };
   return { node, show };
 }
 
-function articleRow(id, edits, pending) {
+function articleRow(id, edits) {
   const update = (fields) => edits.update(id, fields);
   const title = textField("Title", (set) => update({ title: { set } }), { class: "title", required: true });
   const text = textField("Text", (set) => update({ text: { set } }), { placeholder: "What it says", multiline: true });
-  const [marks, team] = [waits(), h("span", { class: "team" })];
+  const [what, team] = [h("div", { class: "what" }, title.node), h("span", { class: "team" })];
   const remove = button("Delete", () => edits.delete(id), { class: "danger" });
   const node = h(
     ...["li", { class: "article", "data-testid": "article" }],
-    ...[h("div", { class: "what" }, title.node, marks.node), text.node],
+    ...[what, text.node],
     h("div", { class: "foot" }, team, remove),
   );
 
@@ -141,7 +139,7 @@ function articleRow(id, edits, pending) {
     write(node, article.title, "aria-label");
     title.show(article.title);
     text.show(article.text ?? "");
-    marks.show(pending(id));
+    showWaits(what, article.edits);
     write(team, audienceName(article.audience));
     write(remove, `Delete the article ${article.title}`, "aria-label");
   };

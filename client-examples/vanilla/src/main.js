@@ -4,8 +4,9 @@ import { views } from "./core.js";
 import { button, h, select, write } from "./dom.js";
 import { inbox } from "./inbox.js";
 import { articleList, taskList } from "./lists.js";
-import { TYPES } from "./model.js";
+import { MODEL } from "./model.js";
 import { openSession } from "./session.js";
+import { openStore } from "./storage.js";
 import { capital, lastSync, phaseName, waiting } from "./words.js";
 
 const session = openSession();
@@ -28,13 +29,14 @@ const online = button("Online", () => write(online, (network.online = !network.o
   role: "switch",
 });
 write(online, true, "aria-checked");
-const failure = h("p", { class: "failure", role: "alert", hidden: true });
+const failure = h("p", { class: "failure", role: "alert" });
 const main = h("main");
 const label = h("label", { class: "user" }, h("span", {}, "Signed in as"), signedIn);
 const bar = h("header", { class: "bar" }, h("h1", {}, "Tidelist"), status, label, online);
-document.getElementById("root").append(bar, failure, main);
+document.getElementById("root").append(bar, main);
 
-const client = await Client.open(session, () => schedule());
+const store = await openStore(session.database);
+const client = await Client.open({ session, store, model: MODEL }, () => schedule());
 const tasks = taskList(client, session, () => show());
 const articles = articleList(client, session);
 const cards = inbox(client, session);
@@ -60,20 +62,20 @@ function show() {
   if (at.phase === "halted") tell(`The gateway refused: ${at.error}`);
   const counts = new Map();
   for (const { id } of [...(state.flight?.edits ?? []), ...state.queue]) counts.set(id, (counts.get(id) ?? 0) + 1);
-  const pending = (id) => counts.get(id) ?? 0;
-  const shown = [...views(TYPES, state)].filter(([, body]) => body);
+  const shown = [...views(MODEL.types, state)].filter(([, body]) => body);
   const of = (type) => shown.filter(([name]) => name.startsWith(`${type}/`)).map(([, body]) => body);
-  tasks.show(of("Task"), pending);
-  articles.show(of("Article"), pending);
+  const counted = (body) => ({ ...body, edits: counts.get(body.id) ?? 0 });
+  tasks.show(of("Task").map(counted));
+  articles.show(of("Article").map(counted));
   cards.show(conflicts);
 }
 
 function tell(text) {
-  failure.hidden = false;
+  bar.after(failure);
   failure.replaceChildren(
     text,
     " ",
-    button("Dismiss", () => (failure.hidden = true)),
+    button("Dismiss", () => failure.remove()),
   );
 }
 

@@ -3,54 +3,61 @@
 /** The first line of schema.graphql when this app was made. The gateway then knows which of both is older. */
 export const API_HASH = "2ace779d2c0fb97fe2754597355b6113";
 
-/** By type: its key in a change, the fields that are merged as differences (1.8), and the defaults of the model. */
-export const TYPES = {
-  Task: {
-    root: "task",
-    merges: { labels: "SET", minutesSpent: "COUNTER" },
-    defaults: { done: false, labels: [], minutesSpent: 0 },
-  },
-  Article: { root: "article", merges: {}, defaults: {} },
-};
+/**
+ * A model by its types. Each has its key in a change, the fields that it selects, those that are merged as differences (1.8),
+ * and the defaults that a create leaves out.
+ */
+export function modelOf(types) {
+  const on = (name) => Object.entries(types).map(([type, { fields }]) => `... on ${name(type)} { ${fields} }`);
+  const fields = on((type) => type).join(" ");
+  const state = `{ __typename ${on((type) => `Sync${type}State`).join(" ")} }`;
+  const document = `document { __typename id syncVersion syncScope ${fields} }`;
+  return {
+    types,
 
-const FIELDS = {
-  Task: "audience title notes done labels minutesSpent",
-  Article: "audience title text",
-};
-const fieldsOn = (name) =>
-  Object.entries(FIELDS)
-    .map(([type, fields]) => `... on ${name(type)} { ${fields} }`)
-    .join(" ");
-const DOCUMENT = `document { __typename id syncVersion syncScope ${fieldsOn((type) => type)} }`;
-const STATE = `{ __typename ${fieldsOn((type) => `Sync${type}State`)} }`;
-
-export const CHANGES = `subscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $refresh: [SyncType!]) {
-  changes(checkpoint: $checkpoint, types: $types, refresh: $refresh, limit: 1000) {
-    checkpoint hasMore reset revokedScopes epoch changes { type documentId kind version scope ${DOCUMENT} }
+    changes: `subscription Changes(
+  $checkpoint: Checkpoint, $types: [SyncType!], $refresh: [SyncType!], $reread: [ID!]
+) {
+  changes(checkpoint: $checkpoint, types: $types, refresh: $refresh, reread: $reread, limit: 1000) {
+    checkpoint hasMore reset revokedScopes epoch digests { scope digest }
+    changes { type documentId kind version scope ${document} }
   }
-}`;
+}`,
 
-export const PUSH = `mutation Push($input: PushChangesInput!) {
+    push: `mutation Push($input: PushChangesInput!) {
   pushChanges(input: $input) {
     results {
-      status version ${DOCUMENT} error { code message }
+      status version ${document} error { code message }
       conflict { conflictId fields { field mine theirs result } }
     }
   }
-}`;
+}`,
 
-export const LAST = "query Last($clientId: ID) { viewer(clientId: $clientId) { lastMutationId } }";
-
-export const CONFLICTS = `subscription Conflicts {
+    conflicts: `subscription Conflicts {
   conflicts(first: 50) {
     nodes {
-      id type documentId openedBy currentVersion fields mine ${STATE}
-      current { __typename id ${fieldsOn((type) => type)} }
+      id type documentId openedBy currentVersion fields mine ${state}
+      current { __typename id ${fields} }
     }
     pageInfo { hasNextPage }
   }
-}`;
+}`,
+  };
+}
+
+export const VIEWER = "query Viewer($clientId: ID) { viewer(clientId: $clientId) { id lastMutationId } }";
 
 export const RESOLVE = `mutation Resolve($input: ResolveConflictInput!) {
   resolveConflict(input: $input) { result { status error { code message } } }
 }`;
+
+/** The types of the task list. */
+export const MODEL = modelOf({
+  Task: {
+    root: "task",
+    fields: "audience title notes done labels minutesSpent",
+    merges: { labels: "SET", minutesSpent: "COUNTER" },
+    defaults: { done: false, labels: [], minutesSpent: 0 },
+  },
+  Article: { root: "article", fields: "audience title text", merges: {}, defaults: {} },
+});

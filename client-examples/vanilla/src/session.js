@@ -1,7 +1,7 @@
 // Who uses the page, and how it reaches the gateway. The address of the page says it: `?user=bob&teams=demo,garden`.
 
 /** A network that can be switched off, as on a train. A real application has no such switch. */
-class Network {
+export class Network {
   #cut = new AbortController();
 
   get online() {

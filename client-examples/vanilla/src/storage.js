@@ -1,7 +1,8 @@
 // The client's state in IndexedDB: a record for each document, and one for the rest. A step is one transaction.
 
-/** Opens the database of a user. */
+/** Opens the database of a user, in one tab at a time: this one keeps the lock until it ends. */
 export async function openStore(name) {
+  await new Promise((locked) => void navigator.locks.request(name, () => new Promise(locked)));
   const opening = indexedDB.open(name, 1);
   opening.onupgradeneeded = () => ["docs", "rest"].forEach((store) => opening.result.createObjectStore(store));
   const database = await settled(opening);

@@ -39,11 +39,11 @@ class Player {
 
   play(line) {
     const did = this.#do(line);
-    const { refused, halts = false, sends, is = {} } = line;
+    const { refused, halts = false, sends, reports = [], is = {} } = line;
     this.#then = merged(this.#then, is);
     return {
-      now: plain({ ...did, state: this.#read() }),
-      then: plain({ refused, halts, sends, state: this.#then }),
+      now: plain({ reports: [], ...did, state: this.#read() }),
+      then: plain({ refused, halts, sends, reports, state: this.#then }),
     };
   }
 
@@ -60,7 +60,11 @@ class Player {
       line.edits.slice(0, this.#state.n - n).forEach((it, nth) => this.#numbers.set(n + nth, it.edit));
     }
     if (line.do === "send") this.#sent.set(line.request, this.#state.flight);
-    return { halts: this.#state.todo === "halt", ...(line.do === "send" && { sends: request(this.#state) }) };
+    return {
+      halts: this.#state.todo === "halt",
+      ...(line.do === "send" && { sends: request(this.#state) }),
+      ...(line.do === "page" && { reports: [...this.#state.differing].sort() }),
+    };
   }
 
   #event(line) {
@@ -79,10 +83,12 @@ class Player {
   }
 
   #read() {
-    const { client, next, epoch, checkpoint, round, refresh, docs, queue, flight, lingering, outcomes } = this.#state;
+    const { client, next, epoch, checkpoint, round, refresh, reread, docs, queue, flight, lingering, outcomes } =
+      this.#state;
     const number = (n) => this.#numbers.get(n) ?? n;
     return {
       ...{ client, next, epoch, checkpoint, round, refresh: [...refresh].sort() },
+      reread: reread.length > 0 ? [...reread].sort() : null,
       docs: mapped(docs, ({ version, scope, body, isUnseen, unconfirmed }) => {
         const marks = { unseen: isUnseen || null, unconfirmed: unconfirmed === undefined ? null : true };
         return { version, scope, body: fields(body), ...marks };
