@@ -113,7 +113,7 @@ impl ScopeSums {
 
 /// What a page says of a scope. As text it has 32 digits, base 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScopeDigest(u128);
+pub struct ScopeDigest(pub u128);
 
 impl Display for ScopeDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -47,6 +47,9 @@ enum Command {
         /// Only the one of this name.
         #[arg(long)]
         only: Option<String>,
+        /// Does not cut histories down, which takes longest.
+        #[arg(long)]
+        uncut: bool,
     },
     /// Runs the history of one seed, and shows how its shortest form breaks a promise, if it does.
     Tell {
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
             minutes,
             maker(two_models),
         ),
-        Command::Mutants { runs, only } => show_mutants(runs, only.as_deref()),
+        Command::Mutants { runs, only, uncut } => show_mutants(runs, only.as_deref(), uncut),
         Command::Tell { seed, two_models } => {
             let story = maker(two_models)(seed);
             match tell(&story) {
@@ -193,7 +196,7 @@ fn search_alone(make: Maker, next: impl Fn() -> Option<u64>) -> Searched {
     searched
 }
 
-fn show_mutants(runs: u64, only: Option<&str>) -> bool {
+fn show_mutants(runs: u64, only: Option<&str>, uncut: bool) -> bool {
     let wanted = |broken: &&Broken| only.is_none_or(|only| broken.name().contains(only));
     let bar = ProgressBar::new(CATALOGUE.len() as u64);
     bar.set_style(style());
@@ -202,6 +205,9 @@ fn show_mutants(runs: u64, only: Option<&str>) -> bool {
     let mut all = true;
     for broken in CATALOGUE.iter().filter(wanted) {
         let row = match catch(broken.fault, 0..runs) {
+            Some((story, violation)) if uncut => {
+                format!("{:?} | {} | |", violation.property, story.seed + 1)
+            }
             Some((story, violation)) => {
                 let (short, shown) = shrink(&story, violation);
                 let (seed, steps) = (story.seed, short.ops.len());

@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 91] = [
+pub const CATALOGUE: [Broken; 92] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -105,7 +105,7 @@ pub const CATALOGUE: [Broken; 91] = [
     Broken { fault: Fault::Gateway(Mutant::OthersDropped), rule: "9.7", says: "a write drops what its model does not name" },
     Broken { fault: Fault::Gateway(Mutant::MisplacedStays), rule: "9.9", says: "a stamp compares a document with its collection only, and not with the rules of the model" },
     Broken { fault: Fault::Gateway(Mutant::MovingShown), rule: "9.10", says: "a document that is still in another scope than its fields make is shown" },
-    Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
+    Broken { fault: Fault::Client(Slip::AnyPage), rule: "1.1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
     Broken { fault: Fault::Client(Slip::EqualIgnored), rule: "1.2", says: "a document of the version that it has changes nothing" },
     Broken { fault: Fault::Client(Slip::RevokeAnywhere), rule: "1.3", says: "a REVOKE removes the document wherever it went" },
@@ -115,6 +115,7 @@ pub const CATALOGUE: [Broken; 91] = [
     Broken { fault: Fault::Client(Slip::RemovalsForgotten), rule: "1.6", says: "removals are not remembered while a push is unanswered" },
     Broken { fault: Fault::Client(Slip::RemovalsGlobal), rule: "1.6", says: "a remembered REVOKE speaks of all scopes" },
     Broken { fault: Fault::Client(Slip::UnconfirmedStay), rule: "1.7", says: "what no pull confirms stays" },
+    Broken { fault: Fault::Client(Slip::RefreshForgotten), rule: "1.17", says: "it asks only once to begin types again, though the page gets lost" },
     Broken { fault: Fault::Client(Slip::DigestAtOnce), rule: "1.18", says: "it compares digests with what an answer brought since" },
     Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
     Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
@@ -168,7 +169,7 @@ fn needs_two_models(fault: Fault) -> bool {
                 | UnknownTypesPassed
                 | UnreadPassed
         ),
-        Fault::Client(slip) => slip == Slip::EqualIgnored,
+        Fault::Client(slip) => matches!(slip, Slip::EqualIgnored | Slip::RefreshForgotten),
         Fault::Store(fault) => fault == StoreFault::OthersUnheard,
     }
 }

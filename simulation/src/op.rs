@@ -3,8 +3,9 @@
 //! An operation that makes no sense in its place does nothing. Otherwise histories could not be shortened.
 
 mod mix;
+mod scenes;
 
-pub(crate) use self::mix::Mix;
+pub(crate) use self::{mix::Mix, scenes::scene};
 use crate::people::Edition;
 
 /// The most changes of a push.
@@ -164,4 +165,38 @@ pub enum Op {
         what: u8,
         value: u8,
     },
+}
+
+impl Op {
+    /// Whether it matters to a client. Others matter to gateways, stores and importers.
+    pub(crate) fn concerns_clients(&self) -> bool {
+        matches!(
+            self,
+            Self::Edit { .. }
+                | Self::Send { .. }
+                | Self::Transact { .. }
+                | Self::Block { .. }
+                | Self::Split { .. }
+                | Self::Retry { .. }
+                | Self::Replay { .. }
+                | Self::Hear { .. }
+                | Self::LoseAnswers { .. }
+                | Self::Pull { .. }
+                | Self::Arrive { .. }
+                | Self::LosePages { .. }
+                | Self::PullAll { .. }
+                | Self::Subscribe { .. }
+                | Self::Listen { .. }
+                | Self::HangUp { .. }
+                | Self::Types { .. }
+                | Self::Token { .. }
+                | Self::Member { .. }
+                | Self::Stranger { .. }
+                | Self::Collect { .. }
+                | Self::Rotate
+                | Self::Backup
+                | Self::Restore
+                | Self::Overtake { .. }
+        )
+    }
 }

@@ -12,7 +12,7 @@ use tidegate_core::{
     entry::Entry,
     generation::TypeNumber,
     grant::{Grants, Identity},
-    id::{DocumentId, DocumentKey, TypeName, UserId},
+    id::{DocumentId, DocumentKey, Scope, TypeName, UserId},
     model::Model,
     value::{Document, Timestamp, Value},
 };
@@ -64,44 +64,25 @@ pub enum Edition {
     B,
 }
 
-const SDL: &str = r#"
-extend schema
-  @grant(scope: "user:{sub}", access: WRITE)
-  @grant(scope: "team:{teams}", access: WRITE)
-  @grant(scope: "all", access: WRITE)
+/// The tasks and notes of these models are those of traces, but for this.
+const UNLIKE_TRACES: [(&str, &str); 7] = [
+    (
+        "@grant(scope: \"user:",
+        "@grant(scope: \"all\", access: WRITE) @grant(scope: \"user:",
+    ),
+    ("policy: MERGE", "policy: POLICY"),
+    (
+        "yours: String @merge(with: CLIENT)",
+        "yours: String @merge(with: CLIENT), ONLY_B",
+    ),
+    ("floor: Int", "floor: Int, ONLY_B"),
+    ("mood: Mood! @default(value: CALM)", "mood: Mood, ONLY_B"),
+    ("  KEEN", "  KEEN, ONLY_ONE"),
+    ("total: Long @merge(with: COUNTER)", ""),
+];
 
-type Task @collection(name: "tasks") @scope(by: "{audience}")
-  @conflict(policy: POLICY, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
-  id: ID!
-  audience: String!
-  title: String
-  done: Boolean
-  stars: Int
-  place: Place
-  count: Int @merge(with: COUNTER)
-  tags: [String!] @merge(with: SET)
-  notes: String @merge(with: TEXT)
-  best: Int @merge(with: MAX)
-  least: Int @merge(with: MIN)
-  latest: String @merge(with: LATEST)
-  ours: String @merge(with: SERVER)
-  yours: String @merge(with: CLIENT)
-  ONLY_B
-}
-
-type Place { name: String, floor: Int, ONLY_B }
-
-type Note @collection(name: "notes") @scope(by: "{audience}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
-  id: ID!
-  audience: String!
-  title: String
-  done: Boolean
-  mood: Mood
-  ONLY_B
-}
-
-enum Mood { CALM, KEEN, ONLY_ONE }
-
+/// What traces do not have.
+const MORE_TYPES: &str = r#"
 type Card @collection(name: "cards") @scope(by: "{PLACED_BY}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
   id: ID!
   audience: String!
@@ -152,10 +133,25 @@ pub(crate) fn sdl(edition: Edition, rule: &str) -> String {
         Edition::B => ["aim: String", WARM, "keeper", GIFT],
     };
     let rule = rule.replace('/', ", overlap: ");
-    let sdl = SDL.replace("POLICY", &rule).replace("ONLY_B", only_b);
-    let sdl = sdl
-        .replace("ONLY_ONE", mood)
-        .replace("PLACED_BY", placed_by);
+    let mut sdl = include_str!("../../conformance/model.graphql").to_owned();
+    for (theirs, ours) in UNLIKE_TRACES {
+        assert_eq!(
+            sdl.matches(theirs).count(),
+            1,
+            "{theirs} in the model of traces"
+        );
+        sdl = sdl.replace(theirs, ours);
+    }
+    sdl.push_str(MORE_TYPES);
+    let placed = [
+        ("POLICY", rule.as_str()),
+        ("ONLY_B", only_b),
+        ("ONLY_ONE", mood),
+        ("PLACED_BY", placed_by),
+    ];
+    let sdl = placed
+        .iter()
+        .fold(sdl, |sdl, (name, text)| sdl.replace(name, text));
     sdl + more
 }
 
@@ -286,6 +282,11 @@ pub(crate) fn audience(user: &str, number: u8) -> Value {
         _ => format!("user:{user}"),
     };
     Value::String(scope)
+}
+
+/// Whether documents are in the scope that no user edits by hand: memos and memberships.
+pub(crate) fn has_others(scope: &Scope) -> bool {
+    scope.as_str() == "all"
 }
 
 /// A user whose token names these teams.

@@ -1,10 +1,12 @@
 //! A history as data: made from a seed, run again, shortened.
 
+use std::iter;
+
 use tidegate_testkit::Random;
 
 use crate::{
     mutants::Fault,
-    op::{Mix, Op},
+    op::{Mix, Op, scene},
     oracle::Violation,
     people::{Edition, RULES},
     world::tell,
@@ -13,11 +15,17 @@ use crate::{
 /// The fewest and the most things that happen before a history comes to rest.
 const OPS: std::ops::Range<usize> = 20..140;
 
+/// The same for short ones.
+const OPS_OF_CLIENTS: std::ops::Range<usize> = 8..30;
+
 /// One history in this number runs on a file.
 const ON_FILE: u64 = 32;
 
 /// One history in this number has gateways of two models.
 const OF_TWO_MODELS: u64 = 4;
+
+/// One history in this number has a scene.
+const WITH_SCENE: usize = 4;
 
 /// The models of all gateways at the end of a history, one after the other.
 const ENDS: [&[Edition]; 5] = [
@@ -71,6 +79,11 @@ impl Story {
             true => random.one_of(&ENDS),
             false => &[],
         };
+        let mut ops: Vec<Op> = (0..count).map(|_| mix.next(&mut random)).collect();
+        if random.once_in(WITH_SCENE) {
+            let place = random.below(ops.len());
+            ops.splice(place..place, scene(&mut random, of_two_models));
+        }
         Self {
             seed,
             rule,
@@ -78,7 +91,35 @@ impl Story {
             page_records,
             on_file: !of_two_models && seed.is_multiple_of(ON_FILE),
             ends,
-            ops: (0..count).map(|_| mix.next(&mut random)).collect(),
+            ops,
+            fault: None,
+        }
+    }
+
+    /// A short history of few devices, in which little happens that clients do not notice.
+    pub fn of_clients(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let (rule, devices) = (random.one_of(&RULES), 1 + random.below(3));
+        let count = OPS_OF_CLIENTS.start + random.below(OPS_OF_CLIENTS.len());
+        let mix = Mix::random(&mut random, false);
+        let begins = (0..3).map(|device| Op::PullAll {
+            device,
+            gateway: 0,
+            limit: 3,
+        });
+        let mut ops: Vec<Op> = begins
+            .take(if random.once_in(4) { 0 } else { devices })
+            .collect();
+        let drawn = iter::repeat_with(|| mix.next(&mut random));
+        ops.extend(drawn.filter(Op::concerns_clients).take(count));
+        Self {
+            seed,
+            rule,
+            devices,
+            page_records: 1_000,
+            on_file: false,
+            ends: &[],
+            ops,
             fault: None,
         }
     }

@@ -149,6 +149,8 @@ pub struct Arrival {
     pub requested: Option<u32>,
     /// The types that its request began again.
     pub refreshed: BTreeSet<TypeName>,
+    /// The scopes that its request asked to read again.
+    pub reread: BTreeSet<Scope>,
 }
 
 /// All that a client keeps.
@@ -185,8 +187,12 @@ pub struct Client {
     questions: u32,
     /// When the last answer came.
     answered: u32,
-    /// 1.18: the scopes of which it holds something else than the server has.
+    /// 1.18: the scopes of which the last page that it compared has something else than it holds.
     pub differing: BTreeSet<Scope>,
+    /// 1.18: the scopes that its pulls read again, until a page has answered that.
+    pub reread: BTreeSet<Scope>,
+    /// 1.18: the scopes that it has asked for, and that were not equal since.
+    doubted: BTreeSet<Scope>,
     slip: Option<Slip>,
 }
 
@@ -216,6 +222,8 @@ impl Client {
             questions: 0,
             answered: 0,
             differing: BTreeSet::new(),
+            reread: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             slip,
         }
     }

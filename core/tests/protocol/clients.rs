@@ -92,6 +92,7 @@ impl Phone {
                 types: RequestedTypes::All,
                 requested: Some(self.tick),
                 refreshed: Default::default(),
+                reread: [].into(),
             });
             if !has_more {
                 return;
@@ -129,6 +130,16 @@ impl Phone {
         let state = self.store.state.client(&ClientKey { user, client });
         let last = state.map_or(MutationId(0), |state| state.last);
         self.client.learn(question.number, last, self.tick);
+    }
+
+    /// The next edit meets a task of bob's, and its outcome is lost for good.
+    fn lose_outcome(&mut self) {
+        let push = self.send(1);
+        let bobs = create("a", json!({ "title": "bobs" }));
+        let bob = by("bob", "phone").from(1);
+        self.store.push(&bob, &[bobs]).unwrap();
+        self.arrive(&push).unwrap();
+        self.refuse(&push, Refusal::Reused);
     }
 
     fn shown(&self, name: &str) -> Value {
@@ -455,14 +466,7 @@ fn an_edit_on_a_create_of_unknown_outcome_never_meets_a_stranger() {
     let mut phone = Phone::under("CLIENT_WINS");
     phone.create("a");
     phone.set("a", "stars", Intent::Set(Value::Int(5)));
-    let push = phone.send(1);
-    let bobs = create("a", json!({ "title": "bobs" }));
-    phone
-        .store
-        .push(&by("bob", "phone").from(1), &[bobs])
-        .unwrap();
-    phone.arrive(&push).unwrap();
-    phone.refuse(&push, Refusal::Reused);
+    phone.lose_outcome();
     phone.set("a", "title", Intent::Set(text("mine")));
     let answer = phone.push(2).unwrap();
     let statuses: Vec<Status> = answer
@@ -477,14 +481,7 @@ fn an_edit_on_a_create_of_unknown_outcome_never_meets_a_stranger() {
 fn an_edit_on_a_create_of_unknown_outcome_stays_one_after_a_pull_and_under_another_client_id() {
     let mut phone = Phone::under("CLIENT_WINS");
     phone.create("a");
-    let push = phone.send(1);
-    let bobs = create("a", json!({ "title": "bobs" }));
-    phone
-        .store
-        .push(&by("bob", "phone").from(1), &[bobs])
-        .unwrap();
-    phone.arrive(&push).unwrap();
-    phone.refuse(&push, Refusal::Reused);
+    phone.lose_outcome();
     phone.set("a", "title", Intent::Set(text("mine")));
     phone.pull();
     let push = phone.send(1);

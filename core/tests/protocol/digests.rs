@@ -39,6 +39,7 @@ fn taken(client: &mut Client, page: &Page, requested: u32) {
         types: client.types.clone(),
         requested: Some(requested),
         refreshed: [].into(),
+        reread: [].into(),
     };
     assert!(client.apply(arrival));
 }

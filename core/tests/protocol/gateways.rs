@@ -231,6 +231,7 @@ impl History {
             types: RequestedTypes::All,
             requested: Some(self.tick),
             refreshed: Default::default(),
+            reread: [].into(),
         });
         Ok(more)
     }

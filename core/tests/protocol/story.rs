@@ -286,6 +286,7 @@ impl Story {
                 types: RequestedTypes::All,
                 requested: Some(self.tick),
                 refreshed: Default::default(),
+                reread: [].into(),
             });
         }
     }

@@ -247,19 +247,23 @@ impl Mix {
 }
 
 /// The numbers of one operation.
-struct Draw<'r>(&'r mut Random);
+pub(super) struct Draw<'r>(pub(super) &'r mut Random);
 
 impl Draw<'_> {
-    fn byte(&mut self) -> u8 {
+    pub(super) fn byte(&mut self) -> u8 {
         self.below(256)
     }
 
-    fn below(&mut self, bound: usize) -> u8 {
+    pub(super) fn below(&mut self, bound: usize) -> u8 {
         u8::try_from(self.0.below(bound)).expect("bounds are at most 256")
     }
 
     fn edition(&mut self) -> Edition {
-        self.0.one_of(&[Edition::A, Edition::B])
+        self.one_of(&[Edition::A, Edition::B])
+    }
+
+    pub(super) fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
+        self.0.one_of(items)
     }
 
     /// So many times in 256.

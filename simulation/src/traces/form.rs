@@ -30,6 +30,9 @@ pub struct Head {
     /// Whether the client folds updates that wait (1.10).
     #[serde(default, skip_serializing_if = "is_default")]
     pub folds: bool,
+    /// Whether something follows from the digests of its pages (1.18).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub digests: bool,
     /// The rules whose violation it shows, for people.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shows: Vec<String>,
@@ -56,6 +59,9 @@ pub struct Follows {
     /// Whether the client stops.
     #[serde(default, skip_serializing_if = "is_default")]
     pub halts: bool,
+    /// The scopes of which the client reports that it holds something else than the server has (1.18).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reports: Vec<String>,
     /// What a `send` sends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sends: Option<Json>,
@@ -105,6 +111,9 @@ pub enum Step {
         /// The types that were asked for once more.
         #[serde(default, skip_serializing_if = "is_default")]
         refresh: Vec<String>,
+        /// The scopes that were asked for once more.
+        #[serde(default, skip_serializing_if = "is_default")]
+        reread: Vec<String>,
         /// The page.
         page: PageForm,
     },
@@ -242,6 +251,19 @@ pub struct PageForm {
     pub revoked_scopes: Vec<String>,
     /// The epoch of its versions.
     pub epoch: String,
+    /// What is live in each scope.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub digests: Vec<DigestForm>,
+}
+
+/// What is live in a scope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DigestForm {
+    /// Its name.
+    pub scope: String,
+    /// 32 digits, base 16.
+    pub digest: String,
 }
 
 /// A change of a page.
@@ -342,7 +364,8 @@ impl Trace {
 impl Line {
     fn read(text: &str) -> serde_json::Result<Self> {
         let mut step: Fields = serde_json::from_str(text)?;
-        let follows = ["refused", "halts", "sends", "is"].map(|name| step.remove_entry(name));
+        let follows =
+            ["refused", "halts", "reports", "sends", "is"].map(|name| step.remove_entry(name));
         let follows: Fields = follows.into_iter().flatten().collect();
         Ok(Self {
             step: serde_json::from_value(step.into())?,

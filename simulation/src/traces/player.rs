@@ -58,6 +58,18 @@ impl Player {
     /// # Errors
     /// [`Impossible`].
     pub(super) fn step(&mut self, step: &Step) -> Result<Follows, Impossible> {
+        let mut follows = self.make(step)?;
+        let now = state(self);
+        follows.is = merge_patch(&self.state, &now);
+        self.state = now;
+        Ok(follows)
+    }
+
+    /// The same without what changes in the state, which takes much longer to say than the step takes.
+    ///
+    /// # Errors
+    /// [`Impossible`].
+    pub(super) fn make(&mut self, step: &Step) -> Result<Follows, Impossible> {
         let mut follows = Follows::default();
         match step {
             Step::Edit { .. } => follows.refused = self.edit(step)?,
@@ -71,10 +83,21 @@ impl Player {
                 round,
                 types,
                 refresh,
+                reread,
                 page,
             } => {
-                let types = types.as_deref();
-                self.page(from.as_deref(), *round, types, refresh, page)?;
+                self.check(from.as_deref(), *round, page)?;
+                let from = from.as_deref().map(|token| wire::place(token, &page.epoch));
+                let taken = self.client.apply(Arrival {
+                    page: wire::page(page)?,
+                    from: from.transpose()?,
+                    types: wire::requested(types.as_deref())?,
+                    requested: *round,
+                    refreshed: wire::names(refresh)?,
+                    reread: wire::scopes(reread)?,
+                });
+                let differing = self.client.differing.iter().filter(|_| taken);
+                follows.reports = differing.map(ToString::to_string).collect();
             }
             Step::Unread { code } if code == "BAD_CHECKPOINT" => self.client.place = None,
             Step::Unread { code } => follows.halts = !FAULTS.contains(&code.as_str()),
@@ -105,9 +128,6 @@ impl Player {
             }
             Step::Restart => {}
         }
-        let now = state(self);
-        follows.is = merge_patch(&self.state, &now);
-        self.state = now;
         Ok(follows)
     }
 
@@ -156,41 +176,24 @@ impl Player {
         Ok(None)
     }
 
-    fn page(
-        &mut self,
+    /// Whether a gateway may have answered so.
+    fn check(
+        &self,
         from: Option<&str>,
         round: Option<u32>,
-        types: Option<&[String]>,
-        refresh: &[String],
-        form: &PageForm,
+        page: &PageForm,
     ) -> Result<(), Impossible> {
         if round.is_some_and(|round| round == 0 || round > self.round) {
             return Err("the page of a round that has not begun".to_owned());
         }
-        if from.is_none() && !form.reset {
+        if from.is_none() && !page.reset {
             return Err("a page without a checkpoint is no reset".to_owned());
         }
-        let place = from.map(|token| {
-            let form = PageForm {
-                checkpoint: token.to_owned(),
-                ..form.clone()
-            };
-            wire::page(&form).map(|page| page.place)
-        });
-        let page = wire::page(form)?;
+        let is_next = from == self.client.place.as_ref().map(|place| place.token.as_str());
         let known = self.client.page_epoch.as_ref();
-        let from = place.transpose()?;
-        let is_next = from == self.client.place;
-        if is_next && !form.reset && known.is_some_and(|epoch| epoch != page.epoch()) {
+        if is_next && !page.reset && known.is_some_and(|epoch| epoch.as_str() != page.epoch) {
             return Err("a page of another epoch is no reset".to_owned());
         }
-        self.client.apply(Arrival {
-            page,
-            from,
-            types: wire::requested(types)?,
-            refreshed: wire::names(refresh)?,
-            requested: round,
-        });
         Ok(())
     }
 

@@ -8,12 +8,13 @@ use tidegate_core::{
     push::{Push, PushAnswer, PushRefusal},
     value::Timestamp,
 };
-use tidegate_testkit::client::{Act, Arrival, Draft, Question, Refusal};
+use tidegate_testkit::client::{Act, Arrival, Draft, Page, Question, Refusal};
 
 use super::{
-    form::{EditForm, Fields, Op, PageForm, PolicyName, Step},
+    form::{DigestForm, EditForm, Fields, Op, PageForm, PolicyName, Step},
     wire::{change_form, fields, has, intent_form, requested_form, result_form},
 };
+use crate::people;
 
 /// The codes of refusals that a client answers in the same way.
 const UNFIT: [&str; 3] = ["PAYLOAD_TOO_LARGE", "BAD_USER_INPUT", "PUSH_TOO_LARGE"];
@@ -72,6 +73,7 @@ impl Recorder {
             round,
             types: requested_form(&arrival.types),
             refresh: arrival.refreshed.iter().map(ToString::to_string).collect(),
+            reread: arrival.reread.iter().map(ToString::to_string).collect(),
             page: PageForm {
                 changes,
                 checkpoint: self.token(&page.place.token),
@@ -79,6 +81,7 @@ impl Recorder {
                 reset: page.reset,
                 revoked_scopes: page.revoked.iter().map(ToString::to_string).collect(),
                 epoch: self.epoch(page.epoch()),
+                digests: digests(page),
             },
         };
         self.push(step);
@@ -184,6 +187,19 @@ impl Recorder {
         let next = format!("e{}", self.epochs.len() + 1);
         self.epochs.entry(epoch.clone()).or_insert(next).clone()
     }
+}
+
+/// The digests of scopes that have nothing but documents of traces.
+fn digests(page: &Page) -> Vec<DigestForm> {
+    let of_documents = page
+        .digests
+        .iter()
+        .filter(|(scope, _)| !people::has_others(scope));
+    let digests = of_documents.map(|(scope, digest)| DigestForm {
+        scope: scope.to_string(),
+        digest: digest.to_string(),
+    });
+    digests.collect()
 }
 
 fn edit_form(draft: &Draft) -> EditForm {

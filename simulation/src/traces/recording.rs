@@ -25,13 +25,27 @@ impl Recording {
     /// # Errors
     /// Why a step cannot have happened.
     pub fn trace(&self, shows: Vec<String>) -> Result<Trace, String> {
-        let folds = self.folds;
-        let head = Head {
-            trace: FORM,
-            folds,
-            shows,
-        };
-        filled(head, renumbered(&self.steps))
+        let recording = self.renumbered();
+        filled(head(&recording, shows), recording.steps)
+    }
+
+    /// The same with numbers from 1 and short names in their order.
+    pub(super) fn renumbered(&self) -> Self {
+        Self {
+            folds: self.folds,
+            steps: renumbered(&self.steps),
+        }
+    }
+}
+
+/// The head of its trace.
+pub(super) fn head(recording: &Recording, shows: Vec<String>) -> Head {
+    Head {
+        trace: FORM,
+        folds: recording.folds,
+        // Nothing follows from those of a history: its clients keep the rules.
+        digests: false,
+        shows,
     }
 }
 
@@ -58,14 +72,14 @@ pub fn differs(trace: &Trace, slip: Slip) -> Option<usize> {
     lines.position(|line| player.step(&line.step).as_ref() != Ok(&line.follows))
 }
 
-/// The client rules that the simulation breaks: the number of each, and the switch.
+/// The broken rules of clients: the number of each, and the switch.
 pub fn slips() -> impl Iterator<Item = (&'static str, Slip)> {
-    CATALOGUE.iter().filter_map(|broken| match broken.fault {
-        // Pages of traces have no digests.
-        Fault::Client(Slip::DigestAtOnce) => None,
+    let shown_by_histories = CATALOGUE.iter().filter_map(|broken| match broken.fault {
         Fault::Client(slip) => Some((broken.rule, slip)),
         _ => None,
-    })
+    });
+    let others = [("1.10", Slip::FoldedUnshown), ("1.18", Slip::RereadForEver)];
+    shown_by_histories.chain(others)
 }
 
 /// The steps with numbers from 1 and short names in their order.

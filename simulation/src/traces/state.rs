@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
     change::Action,
-    id::{DocumentKey, TypeName},
+    id::{DocumentKey, Scope, TypeName},
     outcome::Status,
     value::Document,
 };
-use tidegate_testkit::client::{Client, Edit, Fate};
+use tidegate_testkit::client::{Client, Edit, Fate, Held};
 
 use super::{
     form::PolicyName,
@@ -27,6 +27,7 @@ pub(super) fn state(player: &Player) -> Json {
         "checkpoint": client.place.as_ref().map(|place| place.token.as_str()),
         "round": player.round,
         "refresh": client.refresh.iter().map(TypeName::as_str).collect::<Vec<_>>(),
+        "reread": reread(client),
         "docs": docs(client),
         "views": views(client),
         "queue": queue(client),
@@ -38,6 +39,53 @@ pub(super) fn state(player: &Player) -> Json {
     state
 }
 
+/// Whether two clients show the same. Without the word of JSON: it is asked of many.
+pub(super) fn equal(one: &Player, other: &Player) -> bool {
+    let (a, b) = (&one.client, &other.client);
+    let stands = |player: &Player| {
+        let client = &player.client;
+        (
+            player.round,
+            client.id(),
+            client.next_mutation(),
+            client.asks().is_some(),
+        )
+    };
+    let flight = |client: &Client| {
+        let flight = client.flight.as_ref()?;
+        let numbers = flight.edits.iter().map(|edit| edit.number);
+        Some((flight.push.client.clone(), numbers.collect::<Vec<_>>()))
+    };
+    let edited = a.unanswered().chain(a.lingering());
+    let mut edited = edited.map(|edit| &edit.change.key);
+    stands(one) == stands(other)
+        && (a.epoch(), &a.place) == (b.epoch(), &b.place)
+        && (&a.refresh, &a.reread) == (&b.refresh, &b.reread)
+        && a.held.len() == b.held.len()
+        && a.held
+            .iter()
+            .zip(&b.held)
+            .all(|(one, other)| kept(one) == kept(other))
+        && a.outbox.len() == b.outbox.len()
+        && a.outbox.iter().map(queued).eq(b.outbox.iter().map(queued))
+        && flight(a) == flight(b)
+        && a.lingering()
+            .map(|edit| edit.number)
+            .eq(b.lingering().map(|edit| edit.number))
+        && a.outcomes == b.outcomes
+        && edited.all(|key| a.view(key) == b.view(key))
+}
+
+fn kept<'c>((key, held): (&'c DocumentKey, &'c Held)) -> impl PartialEq {
+    let marks = (held.seen, held.is_confirmed());
+    (key, held.version, &held.scope, &held.body, marks)
+}
+
+fn queued(edit: &Edit) -> impl PartialEq {
+    let plan = (edit.policy, edit.transaction, edit.is_sent());
+    (edit.number, &edit.change, plan)
+}
+
 /// `type/id` of a document.
 fn name(key: &DocumentKey) -> String {
     format!("{}/{}", key.type_name, key.id)
@@ -45,6 +93,12 @@ fn name(key: &DocumentKey) -> String {
 
 fn shown(key: &DocumentKey, document: &Document) -> Json {
     Json::Object(fields(&key.type_name, document))
+}
+
+/// The scopes to read again; none in most traces, whose state then does not name them.
+fn reread(client: &Client) -> Option<Vec<&str>> {
+    let scopes = client.reread.iter().map(Scope::as_str);
+    Some(scopes.collect()).filter(|scopes: &Vec<_>| !scopes.is_empty())
 }
 
 fn docs(client: &Client) -> Map<String, Json> {

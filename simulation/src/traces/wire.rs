@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
     change::Action,
     checkpoint::{Checkpoint, Refreshed, RequestedTypes},
+    digest::ScopeDigest,
     entry::{Entry, FeedItem, Marker, Record},
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, Version},
     model::{DocumentType, Model},
@@ -19,7 +20,7 @@ use tidegate_core::{
 use tidegate_testkit::client::{self, Intent, Place};
 
 use super::form::{
-    ChangeForm, Fields, IntentForm, Kind, PageForm, PolicyName, ResultForm, StatusName,
+    ChangeForm, DigestForm, Fields, IntentForm, Kind, PageForm, PolicyName, ResultForm, StatusName,
 };
 
 /// The model of all traces.
@@ -129,23 +130,37 @@ pub(super) fn requested_form(types: &RequestedTypes) -> Option<Vec<String>> {
     }
 }
 
-pub(super) fn page(form: &PageForm) -> Result<client::Page, Impossible> {
+/// The scopes of these names.
+pub(super) fn scopes<S: FromIterator<Scope>>(names: &[String]) -> Result<S, Impossible> {
+    names.iter().map(|name| scope(name)).collect()
+}
+
+/// The position of a token. A client knows no more of it.
+pub(super) fn place(token: &str, epoch: &str) -> Result<Place, Impossible> {
     let checkpoint = Checkpoint {
-        epoch: epoch(&form.epoch)?,
+        epoch: Epoch::new(epoch).map_err(|error| error.to_string())?,
         tracks: Vec::new(),
         skipped: BTreeMap::new(),
         turn: None,
         refreshed: Refreshed::default(),
     };
-    let scopes = form.revoked_scopes.iter().map(|name| scope(name));
+    Ok(Place::new(token.to_owned(), checkpoint))
+}
+
+pub(super) fn page(form: &PageForm) -> Result<client::Page, Impossible> {
     Ok(client::Page {
         changes: form.changes.iter().map(item).collect::<Result<_, _>>()?,
-        place: Place::new(form.checkpoint.clone(), checkpoint),
+        place: place(&form.checkpoint, &form.epoch)?,
         has_more: form.has_more,
         reset: form.reset,
-        revoked: scopes.collect::<Result<_, _>>()?,
-        digests: BTreeMap::new(),
+        revoked: scopes(&form.revoked_scopes)?,
+        digests: form.digests.iter().map(digest).collect::<Result<_, _>>()?,
     })
+}
+
+fn digest(form: &DigestForm) -> Result<(Scope, ScopeDigest), Impossible> {
+    let bits = u128::from_str_radix(&form.digest, 16).map_err(|error| error.to_string())?;
+    Ok((scope(&form.scope)?, ScopeDigest(bits)))
 }
 
 fn item(form: &ChangeForm) -> Result<FeedItem, Impossible> {
@@ -351,8 +366,4 @@ fn action(key: &DocumentKey, action: &Action) -> (&'static str, Fields) {
 
 fn scope(name: &str) -> Result<Scope, Impossible> {
     Scope::new(name).map_err(|error| error.to_string())
-}
-
-fn epoch(name: &str) -> Result<Epoch, Impossible> {
-    Epoch::new(name).map_err(|error| error.to_string())
 }

@@ -192,7 +192,12 @@ impl Device {
         self.client.types = types;
     }
 
-    pub(super) fn asks(&self, limit: u8, refresh: &BTreeSet<TypeName>) -> PullRequest {
+    pub(super) fn asks(
+        &self,
+        limit: u8,
+        refresh: &BTreeSet<TypeName>,
+        reread: &BTreeSet<Scope>,
+    ) -> PullRequest {
         PullRequest {
             checkpoint: self.client.place.as_ref().map(|place| {
                 Token::parse(&place.token).expect("clients hold what pages gave them")
@@ -203,7 +208,7 @@ impl Device {
                 selection: self.app as u64,
             },
             limit: 1 + usize::from(limit) % 4,
-            reread: Default::default(),
+            reread: reread.clone(),
             digests: true,
         }
     }

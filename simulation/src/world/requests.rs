@@ -147,9 +147,13 @@ impl World {
         let puller = &mut self.devices[device];
         puller.record(|it| it.begin(tick));
         let refreshed = puller.client.refreshes();
+        let reread = puller.client.reread.clone();
         let (pull, app) = (puller.pull, puller.app);
         let from = puller.client.place.clone();
-        let (asked, types) = (puller.asks(limit, &refreshed), puller.client.types.clone());
+        let (asked, types) = (
+            puller.asks(limit, &refreshed, &reread),
+            puller.client.types.clone(),
+        );
         tokio::spawn(async move {
             if let Ok(page) = service.pull(&caller, asked).await {
                 let requested = Some(tick);
@@ -159,6 +163,7 @@ impl World {
                     types,
                     requested,
                     refreshed,
+                    reread,
                 };
                 lock(&heard).push(Heard::Page {
                     request,

@@ -95,6 +95,7 @@ impl Device {
             types: self.client.types.clone(),
             requested: None,
             refreshed: BTreeSet::new(),
+            reread: BTreeSet::new(),
         };
         socket.pages.push_back(arrival.clone());
         Some((arrival, std::mem::replace(&mut socket.reported, now)))
@@ -124,7 +125,7 @@ impl World {
         subscriber.sockets += 1;
         subscriber.record(|it| it.begin(tick));
         let number = subscriber.sockets;
-        let asked = subscriber.asks(limit, &BTreeSet::new());
+        let asked = subscriber.asks(limit, &BTreeSet::new(), &BTreeSet::new());
         let room = Arc::new(Semaphore::new(1));
         let permits = Arc::clone(&room);
         let (gateway, claimed) = (request.gateway, request.sight.claimed.clone());

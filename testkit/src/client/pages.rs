@@ -32,6 +32,7 @@ impl Client {
         self.turn_to(arrival.types);
         self.refresh
             .retain(|name| !arrival.refreshed.contains(name));
+        self.reread.retain(|name| !arrival.reread.contains(name));
         if page.reset {
             self.begin_reset(page);
         }
@@ -161,6 +162,9 @@ impl Client {
     /// There is nothing more to read. Documents that a reset left unseen go, and those that only outcomes brought and
     /// no pull confirmed.
     fn end(&mut self, requested: Option<u32>) {
+        if self.resetting {
+            self.doubted.clear();
+        }
         let resetting = std::mem::take(&mut self.resetting) && !self.slips(Slip::UnseenStay);
         let confirms = |since: u32| requested.is_some_and(|requested| requested >= since);
         let keeps_unconfirmed = self.slips(Slip::UnconfirmedStay);
@@ -173,13 +177,22 @@ impl Client {
             .retain(|lingering| !confirms(lingering.heard));
     }
 
-    /// 1.18: an answer that came after the request may be ahead of the page.
+    /// 1.18: an answer that came after the request may be ahead of the page. What differs is read again once.
     fn compare(&mut self, digests: &BTreeMap<Scope, ScopeDigest>, requested: Option<u32>) {
+        self.differing.clear();
         let is_after_answers = requested.is_some_and(|requested| requested >= self.answered);
-        if is_after_answers || self.slips(Slip::DigestAtOnce) {
-            let differ = |(scope, digest): &(&Scope, &ScopeDigest)| self.digest(scope) != **digest;
-            let differing = digests.iter().filter(differ);
-            self.differing = differing.map(|(scope, _)| scope.clone()).collect();
+        if !is_after_answers && !self.slips(Slip::DigestAtOnce) {
+            return;
+        }
+        for (scope, digest) in digests {
+            if self.digest(scope) == *digest {
+                self.doubted.remove(scope);
+                continue;
+            }
+            self.differing.insert(scope.clone());
+            if self.doubted.insert(scope.clone()) || self.slips(Slip::RereadForEver) {
+                self.reread.insert(scope.clone());
+            }
         }
     }
 

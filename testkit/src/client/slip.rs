@@ -25,6 +25,8 @@ pub enum Slip {
     UnconfirmedStay,
     /// 1.18: it compares digests with what an answer brought since.
     DigestAtOnce,
+    /// 1.18: it asks again for a scope that differs after it was read again.
+    RereadForEver,
     /// 4.4: it keeps its client id in another epoch.
     SameClientId,
     /// 4.4: it keeps its base versions in another epoch.

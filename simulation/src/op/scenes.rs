@@ -1,0 +1,159 @@
+//! Sequences of operations that a mixture hardly ever puts in this order, though each of them is common. What happens
+//! before and after them is random.
+
+use tidegate_testkit::Random;
+
+use super::{Op, mix::Draw};
+use crate::people::Edition;
+
+type Scene = fn(&mut Draw<'_>) -> Vec<Op>;
+
+/// Those of histories with one model, and of histories with two.
+const OF_ONE_MODEL: [Scene; 3] = [twice, a_membership_begins, a_backup_is_put_back];
+const OF_TWO_MODELS: [Scene; 1] = [an_app_is_updated];
+
+/// What a user makes of a document (`world/hand.rs`): a new title, or another field of it.
+const TITLE: u8 = 3;
+const DONE: u8 = 6;
+
+/// One of them.
+pub(crate) fn scene(random: &mut Random, of_two_models: bool) -> Vec<Op> {
+    let draw = &mut Draw(random);
+    let scene = match of_two_models {
+        true => draw.one_of(&OF_TWO_MODELS),
+        false => draw.one_of(&OF_ONE_MODEL),
+    };
+    scene(draw)
+}
+
+/// A user edits a field twice, and sends each edit alone. Between the two another user edits another field.
+fn twice(draw: &mut Draw<'_>) -> Vec<Op> {
+    let (device, document) = (draw.byte(), draw.byte());
+    let title = Op::Edit {
+        device,
+        document,
+        what: TITLE,
+        value: draw.below(30),
+    };
+    let done = Op::Stranger {
+        document,
+        what: DONE,
+        value: draw.below(30),
+    };
+    let mut ops = settled(draw, device).to_vec();
+    ops.extend([title, title]);
+    ops.extend(sent(draw, device));
+    ops.push(done);
+    ops.extend(sent(draw, device));
+    ops
+}
+
+/// A subscriber becomes a member of a team that has a document.
+fn a_membership_begins(draw: &mut Draw<'_>) -> Vec<Op> {
+    const BLUE: u8 = 1;
+    const IN_BLUE: u8 = 2;
+    let (alice, bob, gateway) = (0, 1, draw.byte());
+    let mut ops = settled(draw, alice).to_vec();
+    ops.push(Op::Edit {
+        device: alice,
+        document: draw.byte(),
+        what: draw.one_of(&[1, TITLE]),
+        value: IN_BLUE,
+    });
+    ops.extend(sent(draw, alice));
+    ops.extend(settled(draw, bob));
+    ops.extend([
+        Op::Subscribe {
+            device: bob,
+            gateway,
+            limit: 0,
+        },
+        Op::Listen { device: bob },
+        Op::Member {
+            user: bob,
+            team: BLUE,
+            what: draw.byte(),
+        },
+        Op::Listen { device: bob },
+    ]);
+    ops
+}
+
+/// A user edits a document as it was after the backup, which is then put back.
+fn a_backup_is_put_back(draw: &mut Draw<'_>) -> Vec<Op> {
+    let (device, document) = (draw.byte(), draw.byte());
+    let edit = Op::Edit {
+        device,
+        document,
+        what: draw.one_of(&[TITLE, DONE]),
+        value: draw.below(30),
+    };
+    let mut ops = vec![Op::Backup];
+    ops.extend(settled(draw, device));
+    ops.push(edit);
+    ops.extend(sent(draw, device));
+    ops.extend(settled(draw, device));
+    ops.extend([edit, Op::Restore]);
+    ops.extend(settled(draw, device));
+    ops.extend(sent(draw, device));
+    ops
+}
+
+/// An app is updated, and asks for what it selects since. The page gets lost.
+fn an_app_is_updated(draw: &mut Draw<'_>) -> Vec<Op> {
+    let (device, document) = (draw.byte(), draw.byte());
+    const EVERY_GATEWAY: u8 = 3;
+    let mut ops = vec![
+        Op::Deploy {
+            gateway: EVERY_GATEWAY,
+            edition: Edition::B,
+        },
+        Op::Foreign {
+            document,
+            what: TITLE,
+            value: 3 * draw.below(10),
+        },
+        Op::Pause { seconds: 4 },
+    ];
+    ops.extend(settled(draw, device));
+    ops.extend([
+        Op::Update { device },
+        Op::Pull {
+            device,
+            gateway: draw.byte(),
+            limit: 3,
+        },
+        Op::LosePages { device },
+    ]);
+    ops.extend(settled(draw, device));
+    ops
+}
+
+/// The device pushes one edit and gets the answer.
+fn sent(draw: &mut Draw<'_>, device: u8) -> [Op; 2] {
+    let send = Op::Send {
+        device,
+        gateway: draw.byte(),
+        count: 1,
+        lost: false,
+    };
+    [send, hear(device)]
+}
+
+/// The device has the answer that is on its way, and all that there is to read.
+fn settled(draw: &mut Draw<'_>, device: u8) -> [Op; 2] {
+    let pull = Op::PullAll {
+        device,
+        gateway: draw.byte(),
+        limit: 3,
+    };
+    [hear(device), pull]
+}
+
+fn hear(device: u8) -> Op {
+    Op::Hear {
+        device,
+        nth: 0,
+        again: false,
+    }
+}
