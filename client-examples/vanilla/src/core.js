@@ -13,8 +13,17 @@ export function begin(client) {
   };
 }
 
-/** The edit cannot be made on what is in view: `EXISTS` or `GONE`. Nothing of the step is kept. */
-export class EditError extends Error {}
+/** The edit cannot be made on what is in view. Nothing of the step is kept. */
+export class EditError extends Error {
+  /** `code` is `EXISTS` or `GONE`. */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** How many merged outcomes are kept; the others stay until the user has dealt with them. */
+const MERGED_MAX = 200;
 
 /**
  * One step. `event.do` names the event, as in a trace (conformance/README.md). The state it gives says by `todo` what follows, until the next step: `again`,
@@ -77,10 +86,10 @@ function edit(s, { edits, changedAt, atomic = false, policy, folds = true }, mod
 function frozen(model, s, { op, type, id, document, fields = {} }) {
   const seen = view(model, s, keyOf(type, id));
   if (op === "create") {
-    if (seen) throw new EditError("EXISTS");
+    if (seen) throw new EditError("EXISTS", "There is such a document already.");
     return { op, type, id, set: document, base: {}, baseVersion: 0 };
   }
-  if (!seen) throw new EditError("GONE");
+  if (!seen) throw new EditError("GONE", "The document is no longer there.");
   const set = Object.fromEntries(Object.entries(fields).map(([field, it]) => [field, intended(it, seen[field])]));
   return { op, type, id, set, base: pick(seen, Object.keys(set)), baseVersion: baseVersion(s, keyOf(type, id)) };
 }
@@ -315,7 +324,9 @@ function linger(s, flight, it, isUnknown) {
 }
 
 function report(s, it, status, more) {
-  s.outcomes = [...s.outcomes, { n: it.n, edit: it, status, ...more }];
+  const merged = s.outcomes.filter((other) => other.status === "MERGED");
+  const [oldest] = status === "MERGED" && merged.length >= MERGED_MAX ? merged : [];
+  s.outcomes = [...s.outcomes.filter((other) => other !== oldest), { n: it.n, edit: it, status, ...more }];
 }
 
 /** 1.14: what waits is of no known version, except on a create that waits, is under way or is unknown: it may fail. */

@@ -53,7 +53,7 @@ class Player {
     try {
       this.#state = step(MODEL, this.#state, this.#event(line));
     } catch (error) {
-      if (error instanceof EditError) return { refused: error.message, halts: false };
+      if (error instanceof EditError) return { refused: error.code, halts: false };
       throw error;
     }
     if (line.do === "edit") {
