@@ -11,10 +11,15 @@ export interface Example {
   readonly whole: boolean;
 }
 
-export const EXAMPLES: readonly Example[] = [
+const ALL: readonly Example[] = [
   { name: "react", whole: true },
   { name: "vanilla", whole: true },
 ];
+
+const names = process.env.EXAMPLES?.split(" ");
+
+/** Those that the variable EXAMPLES names; without it all. */
+export const EXAMPLES = ALL.filter(({ name }) => names?.includes(name) ?? true);
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 

@@ -11,10 +11,11 @@ import { Mongod } from "./mongod.js";
 import { SCENARIOS, type Scenario } from "./scenarios.js";
 import { BINARY, startBrowser, World } from "./world.js";
 
+const SCENARIO_MS = 5 * 60_000;
+
 const isNight = process.env.SCENARIOS === "night";
 const repeat = Number(process.env.REPEAT ?? 1);
 const stores = (process.env.STORES ?? (isNight ? "embedded mongodb" : "embedded")).split(" ");
-const examples = process.env.EXAMPLES?.split(" ");
 
 let browser: Browser;
 let mongod: Mongod | undefined;
@@ -29,7 +30,7 @@ after(async () => {
   await mongod?.stop();
 });
 
-for (const example of EXAMPLES.filter(({ name }) => examples?.includes(name) ?? true)) {
+for (const example of EXAMPLES) {
   for (const store of stores) {
     for (let round = 1; round <= repeat; round += 1) {
       // Scenarios mostly wait. The gateway that one of them kills comes back for all, which have to survive it.
@@ -56,7 +57,7 @@ function play(example: Example, store: string, round: number): void {
   });
   for (const [index, scenario] of SCENARIOS.entries()) {
     if (!isPlayed(scenario, example)) continue;
-    test(scenario.promise, async () => {
+    test(scenario.promise, { timeout: SCENARIO_MS }, async () => {
       const own = world.fork();
       try {
         await scenario.play(own, `harbour${index}`);

@@ -62,13 +62,23 @@ export const SCENARIOS: readonly Scenario[] = [
       await other.addTask("Paint the boat");
       await other.label("Paint the boat", "urgent");
       await other.addArticle("Tides");
-      const axe = await readFile(createRequire(import.meta.url).resolve("axe-core"), "utf8");
+      const device = await world.device("alice", [team]);
+      await device.shows("Tides");
+      other.offline();
+      await other.rename("Tides", "Low tides");
+      await device.rename("Tides", "High tides");
+      await device.isInStep();
+      other.online();
+      await device.card("conflict", "Low tides").waitFor();
+      // The page has all that it can show: a conflict, details, edits that wait, and no network.
+      device.offline();
+      await device.spend("Paint the boat");
+      await device.task("Paint the boat").locator("summary").click();
+      await device.page.evaluate(await readFile(createRequire(import.meta.url).resolve("axe-core"), "utf8"));
       for (const colorScheme of ["light", "dark"] as const) {
         for (const width of [1200, 390]) {
-          const device = await world.device("alice", [team], { colorScheme, viewport: { width, height: 800 } });
-          await device.shows("Paint the boat");
-          await device.task("Paint the boat").locator("summary").click();
-          await device.page.evaluate(axe);
+          await device.page.emulateMedia({ colorScheme });
+          await device.page.setViewportSize({ width, height: 800 });
           const faults = await device.page.evaluate(async () => {
             const { violations } = await (window as unknown as Axe).axe.run();
             return violations
