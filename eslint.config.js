@@ -4,6 +4,13 @@ import { defineConfig } from "eslint/config";
 import reactHooks from "eslint-plugin-react-hooks";
 import tseslint from "typescript-eslint";
 
+/** What the examples in JavaScript find in Node and in browsers. */
+const PLATFORM = [
+  ...["process", "Buffer", "console", "setTimeout", "clearTimeout", "fetch", "URL", "URLSearchParams", "crypto"],
+  ...["AbortController", "AbortSignal", "Event", "EventTarget", "TextEncoder", "TextDecoderStream"],
+  ...["document", "location", "navigator", "indexedDB", "addEventListener", "removeEventListener", "dispatchEvent"],
+];
+
 export default defineConfig(
   { ignores: ["**/build/", "**/dist/", "**/node_modules/", "**/test/models/", "client-examples/shared/src/model.ts"] },
   {
@@ -23,6 +30,12 @@ export default defineConfig(
       "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
     },
+  },
+  {
+    files: ["client-examples/*/{.,src,test}/**/*.{js,mjs}"],
+    extends: [js.configs.recommended],
+    languageOptions: { globals: Object.fromEntries(PLATFORM.map((name) => [name, "readonly"])) },
+    rules: { "no-unused-vars": ["error", { ignoreRestSiblings: true, varsIgnorePattern: "^_$" }] },
   },
   {
     files: ["client-examples/*/src/**/*.{ts,tsx}"],

@@ -66,7 +66,6 @@ function taskRow(id, edits) {
   const [minutes, spend] = [h("span", { "data-testid": "minutes" }), button("+15", () => spent())];
   const spent = () => update({ minutesSpent: { increment: 15 } });
   const [team, chips] = [h("li", { class: "team" }), h("ul", { class: "chips" })];
-  const labels = h("ul", { class: "chips" });
   const summary = h("summary", {}, "More");
   const label = addForm("New label", (text) => update({ labels: { add: [text] } }));
   const remove = button("Delete", () => edits.delete(id), { class: "danger" });

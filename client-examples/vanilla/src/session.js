@@ -9,7 +9,10 @@ export class Network {
   }
 
   set online(online) {
-    if (!online) return this.#cut.abort(new TypeError("the device is offline"));
+    if (!online) {
+      this.#cut.abort(new TypeError("the device is offline"));
+      return;
+    }
     this.#cut = new AbortController();
     dispatchEvent(new Event("online"));
   }
