@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import type { Body, Device, Edit, Edits, FieldEdit, Outcome, State } from "./device.js";
 import { comparable, Killed } from "./device.js";
 import { freshSync } from "./feed.js";
@@ -41,10 +42,9 @@ type Seen = "unlabel" | "done" | "move" | "notes";
 
 type Who = "good" | "expired" | "refused" | "other" | "withdrawn";
 
-let worlds = 0;
-
 export class World {
-  readonly #name = `${process.pid}-${++worlds}`;
+  /** No other world's, also not one of an earlier run on a gateway that keeps its documents. */
+  readonly #name = randomUUID().slice(-12);
   readonly #devices: Device[] = [];
   readonly #ledger = new Ledger();
   /** The tokens that each client may have; the last one is the newest. */

@@ -11,7 +11,7 @@ const SILENCE_MS = 20_000;
 /** Resolves when the gateway completes the subscription; rejects when `signal` aborts it, or with {@link Refused}. */
 export function streamEvents(request: Request, next: (payload: unknown) => void, signal: AbortSignal): Promise<void> {
   const headers = { ...request.headers, Accept: "text/event-stream, application/graphql-response+json;q=0.9" };
-  return exchange({ ...request, headers }, SILENCE_MS, signal, async (response, chunks) => {
+  const read = async (response: Response, chunks: AsyncIterable<string>): Promise<void> => {
     if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
       await answered(response, chunks);
       throw unreachable("the answer is no event stream");
@@ -27,7 +27,8 @@ export function streamEvents(request: Request, next: (payload: unknown) => void,
       if (line === "") event = data = "";
     }
     throw unreachable("the event stream was cut");
-  });
+  };
+  return exchange({ ...request, headers }, signal, read, SILENCE_MS);
 }
 
 /** A line may come in many chunks, each of which is looked at once. */

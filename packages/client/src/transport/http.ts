@@ -6,8 +6,9 @@
 import { dataOf } from "./answers.js";
 import { Refused, unreachable } from "./transport.js";
 
-/** How long an answer may be silent: longer than the gateway's own deadline. */
-const SILENCE_MS = 60_000;
+/** How long an answer may be silent at first, and at most: longer than the gateway's own deadline. */
+const SILENCE_MIN_MS = 20_000;
+const SILENCE_MAX_MS = 60_000;
 
 const ACCEPT = "application/graphql-response+json, application/json";
 
@@ -17,35 +18,46 @@ const LEAST_BYTES_PER_MS = 4;
 /** The longest pause that a proxy may ask for. */
 const RETRY_AFTER_MAX_S = 3600;
 
+/** How long the next answer may be silent. As for a retransmission, a silence doubles it, and an answer sets it. */
+export class Patience {
+  ms = SILENCE_MIN_MS;
+}
+
 export interface Request {
   readonly url: string;
   readonly fetch: typeof fetch;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: object;
+  readonly patience: Patience;
   /** Called with the number of bytes that have arrived. */
   readonly onBytes: (count: number) => void;
 }
 
 /** The data of an answer. */
 export function post(request: Request, signal: AbortSignal): Promise<ReturnType<typeof dataOf>> {
-  return exchange(request, SILENCE_MS, signal, answered);
+  return exchange(request, signal, answered);
 }
 
 /** Sends a request, and reads its answer by `read`. */
 export async function exchange<T>(
-  { url, fetch: send, headers, body, onBytes }: Request,
-  silenceMs: number,
+  { url, fetch: send, headers, body, onBytes, patience }: Request,
   signal: AbortSignal,
   read: (response: Response, chunks: AsyncIterable<string>) => Promise<T>,
+  silenceMs?: number,
 ): Promise<T> {
   const silent = new AbortController();
   const text = JSON.stringify(body);
-  const silence = (ms: number): ReturnType<typeof setTimeout> => {
+  const begun = performance.now();
+  const wait = (ms: number): void => {
+    patience.ms = Math.min(Math.max(ms, SILENCE_MIN_MS), SILENCE_MAX_MS);
+  };
+  const silence = (ms = patience.ms): ReturnType<typeof setTimeout> => {
     return setTimeout(() => {
+      wait(patience.ms * 2);
       silent.abort();
     }, ms);
   };
-  let timer = silence(SILENCE_MS + text.length / LEAST_BYTES_PER_MS);
+  let timer = silence(patience.ms + text.length / LEAST_BYTES_PER_MS);
   const heard = (bytes: number): void => {
     clearTimeout(timer);
     timer = silence(silenceMs);
@@ -55,6 +67,7 @@ export async function exchange<T>(
     const either = AbortSignal.any([signal, silent.signal]);
     const sent = { "Content-Type": "application/json", Accept: ACCEPT, ...headers };
     const response = await send(url, { method: "POST", headers: sent, body: text, signal: either });
+    wait((performance.now() - begun) * 2);
     heard(0);
     return await read(response, chunksOf(response, heard));
   } catch (failure) {

@@ -4,7 +4,7 @@
 
 import type { InboxConflict, Page, PushInput, Result } from "../protocol.js";
 import { conflictsOf, dataOf, pageOf, resolvedOf, resultsOf, viewerOf, type Types } from "./answers.js";
-import { post, type Request } from "./http.js";
+import { Patience, post, type Request } from "./http.js";
 import { Streams } from "./streams.js";
 import { Token } from "./token.js";
 import type { Position, Stream, Transport, Viewer } from "./transport.js";
@@ -46,6 +46,7 @@ type Data = ReturnType<typeof dataOf>;
 export class Network implements Transport {
   readonly #token: Token;
   readonly #streams: Streams;
+  readonly #patience = new Patience();
 
   constructor(readonly options: NetworkOptions) {
     const { token, webSocket } = options;
@@ -150,6 +151,7 @@ export class Network implements Transport {
       fetch: send ?? ((to, init) => fetch(to, init)),
       headers: { Authorization: `Bearer ${token}`, "Tidegate-Schema": model.hash },
       body: { query: model.operations[operation], variables },
+      patience: this.#patience,
       onBytes: onBytes ?? (() => undefined),
     };
   }

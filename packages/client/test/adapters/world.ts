@@ -2,9 +2,10 @@
  * Devices for the tests of adapters: clients of a real gateway that can be offline, on a database that outlasts them.
  */
 
+import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
 import { createClient, indexedDBStorage, type Client, type Live, type Storage } from "../../src/index.js";
-import { Gateway } from "../gateway/gateway.js";
+import { startGateway } from "../gateway/gateway.js";
 import { model, type Model } from "../models/example.js";
 
 /** How much longer a gateway takes a token than it says. */
@@ -41,7 +42,7 @@ export class World {
   private constructor(readonly gateway: Gateway) {}
 
   static async start(): Promise<World> {
-    return new World(await Gateway.start());
+    return new World(await startGateway());
   }
 
   /** A token lasts two seconds if `short` is given. */

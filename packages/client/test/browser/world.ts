@@ -12,10 +12,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Proxy } from "@tidegate/conformance";
+import { type Gateway, Proxy } from "@tidegate/conformance";
 import { build } from "esbuild";
 import { chromium, type BrowserContext, type CDPSession, type Page } from "playwright-core";
-import { Gateway, ROOT } from "../gateway/gateway.js";
+import { ROOT, startGateway } from "../gateway/gateway.js";
 
 const PAGE = fileURLToPath(new URL("page.js", import.meta.url));
 
@@ -30,7 +30,7 @@ export class World {
 
   static async start(): Promise<World> {
     const server = await serve();
-    const gateway = await Gateway.start({ TIDEGATE_HTTP__ALLOWED_ORIGINS: JSON.stringify([originOf(server)]) });
+    const gateway = await startGateway({ TIDEGATE_HTTP__ALLOWED_ORIGINS: JSON.stringify([originOf(server)]) });
     return new World(await Chromium.start(), server, gateway);
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
 import {
   add,
@@ -12,7 +13,7 @@ import {
   type Storage,
 } from "../../src/index.js";
 import { model, type Model } from "../models/example.js";
-import { Gateway } from "./gateway.js";
+import { startGateway } from "./gateway.js";
 
 /** How much longer a gateway takes a token than it says. */
 const LEEWAY_S = 10;
@@ -20,7 +21,7 @@ const LEEWAY_S = 10;
 let gateway: Gateway;
 
 before(async () => {
-  gateway = await Gateway.start();
+  gateway = await startGateway();
 });
 
 after(() => gateway.stop());

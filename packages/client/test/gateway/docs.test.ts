@@ -4,17 +4,18 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Gateway } from "@tidegate/conformance";
 import ts from "typescript";
 import { WebSocket as NodeWebSocket } from "ws";
 import "../alias.js";
-import { Gateway, ROOT } from "./gateway.js";
+import { ROOT, startGateway } from "./gateway.js";
 
 const PACKAGE = join(ROOT, "packages/client");
 
 let gateway: Gateway;
 
 before(async () => {
-  gateway = await Gateway.start();
+  gateway = await startGateway();
 });
 
 after(() => gateway.stop());

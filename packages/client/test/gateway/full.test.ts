@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import type { Gateway } from "@tidegate/conformance";
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import { WebSocket as NodeWebSocket } from "ws";
 import { createClient, increment, indexedDBStorage, memoryStorage } from "../../src/index.js";
 import type { Client, ClientOptions, Live, Status, Storage } from "../../src/index.js";
 import { model, type Model } from "../models/example.js";
-import { Gateway } from "./gateway.js";
+import { startGateway } from "./gateway.js";
 
 let gateway: Gateway;
 
 before(async () => {
-  gateway = await Gateway.start();
+  gateway = await startGateway();
 });
 
 after(() => gateway.stop());

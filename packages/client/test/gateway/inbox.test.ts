@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { Proxy } from "@tidegate/conformance";
+import { type Gateway, Proxy } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
 import { createClient, memoryStorage, type Client, type Conflict, type Live } from "../../src/index.js";
 import { model, type Model } from "../models/example.js";
-import { Gateway } from "./gateway.js";
+import { startGateway } from "./gateway.js";
 
 let gateway: Gateway;
 let proxy: Proxy;
 let open: Client<Model>[] = [];
 
 before(async () => {
-  gateway = await Gateway.start();
+  gateway = await startGateway();
 });
 
 after(() => gateway.stop());

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, afterEach, test } from "node:test";
-import { Proxy, type Plan } from "@tidegate/conformance";
+import { type Gateway, type Plan, Proxy } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
 import { createClient, increment, memoryStorage, type Client, type Live } from "../../src/index.js";
 import { model, type Model } from "../models/example.js";
-import { Gateway } from "./gateway.js";
+import { startGateway } from "./gateway.js";
 
 /** How much longer a gateway takes a token than it says. */
 const LEEWAY_S = 10;
@@ -14,7 +14,7 @@ let proxy: Proxy;
 let open: Client<Model>[] = [];
 
 before(async () => {
-  gateway = await Gateway.start();
+  gateway = await startGateway();
 });
 
 after(() => gateway.stop());

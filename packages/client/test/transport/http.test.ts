@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { Backoff } from "../../src/client/pause.js";
 import type { Refusal } from "../../src/protocol.js";
-import { post } from "../../src/transport/http.js";
+import { Patience, post } from "../../src/transport/http.js";
 import { streamEvents } from "../../src/transport/events.js";
 import { Token } from "../../src/transport/token.js";
 import { Refused } from "../../src/transport/transport.js";
@@ -10,12 +10,16 @@ import { Refused } from "../../src/transport/transport.js";
 const NEVER = new AbortController().signal;
 
 /** A request that is answered by `answer`. */
-function requestTo(answer: (signal: AbortSignal) => Response | Promise<Response>): Parameters<typeof post>[0] {
+function requestTo(
+  answer: (signal: AbortSignal) => Response | Promise<Response>,
+  patience = new Patience(),
+): Parameters<typeof post>[0] {
   return {
     url: "http://127.0.0.1/graphql",
     fetch: async (_, init) => await answer(init?.signal ?? NEVER),
     headers: {},
     body: {},
+    patience,
     onBytes: () => undefined,
   };
 }
@@ -86,26 +90,53 @@ test("a proxy's status says that a token is refused, or that a push is too large
   }
 });
 
-test("a request fails when nothing is heard for too long, and not before", async (t) => {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  const failed = refusalOf(
-    post(
-      requestTo((signal) => new Response(endless(signal, "{"))),
-      NEVER,
-    ),
-  );
+/** Whether a request has failed after so many milliseconds more of silence. */
+async function isGivenUp(t: TestContext, failed: Promise<Refusal>, ms: number): Promise<boolean> {
   let ended = false;
   void failed.then(() => (ended = true));
-  for (const [ms, expected] of [
-    [59_000, false],
-    [2_000, true],
-  ] as const) {
-    await new Promise(setImmediate);
-    t.mock.timers.tick(ms);
-    await new Promise(setImmediate);
-    assert.equal(ended, expected);
+  await new Promise(setImmediate);
+  t.mock.timers.tick(ms);
+  await new Promise(setImmediate);
+  return ended;
+}
+
+test("a request fails when nothing is heard for too long, and not before: each silence doubles it up to a minute", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const patience = new Patience();
+  // Nothing comes, not even an error: as from the fetch of Node 20 when its first connection closes at once.
+  const nothing = (signal: AbortSignal): Promise<Response> => {
+    return new Promise((_, reject) => {
+      signal.addEventListener("abort", () => {
+        reject(new DOMException("aborted", "AbortError"));
+      });
+    });
+  };
+  for (const seconds of [20, 40, 60, 60]) {
+    const failed = refusalOf(post(requestTo(nothing, patience), NEVER));
+    assert.equal(await isGivenUp(t, failed, seconds * 1000 - 500), false);
+    assert.equal(await isGivenUp(t, failed, 1000), true);
+    assert.equal((await failed).code, "NETWORK");
   }
-  assert.equal((await failed).code, "NETWORK");
+});
+
+test("an answer may be silent for twice as long as the last one took, within a minute and not below 20 s", async (t) => {
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const patience = new Patience();
+  for (const [took, seconds] of [
+    [25, 50],
+    [45, 60],
+    [1, 20],
+  ] as const) {
+    const answer = (signal: AbortSignal): Response => {
+      now += took * 1000;
+      return new Response(endless(signal, "{"));
+    };
+    const failed = refusalOf(post(requestTo(answer, patience), NEVER));
+    assert.equal(await isGivenUp(t, failed, seconds * 1000 - 500), false);
+    assert.equal(await isGivenUp(t, failed, 1000), true);
+  }
 });
 
 test("an event stream is dead when two heartbeats are missing", async (t) => {
