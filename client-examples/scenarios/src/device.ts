@@ -8,7 +8,7 @@ import type { Proxy } from "@tidegate/conformance";
 import type { BrowserContext, Locator, Page } from "playwright-core";
 
 /** How long a page may take to show what it is going to show. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 
 export interface TokenOptions {
   readonly teams: readonly string[];
@@ -36,6 +36,8 @@ export interface SeenTask {
 export class Device {
   /** The tokens that its login server gives from now on. */
   token: TokenOptions;
+  /** The next one, if it is another one. */
+  nextToken: TokenOptions | undefined;
   /** How many it has given. */
   tokens = 0;
   #page: Page | undefined;
@@ -47,9 +49,11 @@ export class Device {
   static async open(options: DeviceOptions): Promise<Device> {
     const device = new Device(options);
     await options.context.route("**/dev/token*", async (route) => {
+      const { nextToken = device.token } = device;
+      device.nextToken = undefined;
       device.tokens += 1;
       await route.fulfill({
-        json: { token: options.sign(options.user, device.token) },
+        json: { token: options.sign(options.user, nextToken) },
         headers: { "Access-Control-Allow-Origin": "*" },
       });
     });

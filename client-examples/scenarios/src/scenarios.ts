@@ -19,6 +19,9 @@ export interface Scenario {
 /** The gateway accepts a token for 10 s after its end. */
 const LEEWAY_SECONDS = 10;
 
+/** How long the gateway accepts a token that ends soon. */
+const SHORT_SECONDS = 3;
+
 export const SCENARIOS: readonly Scenario[] = [
   {
     promise: "edits made offline outlast a reload, arrive, and are on all devices of all users",
@@ -216,15 +219,14 @@ export const SCENARIOS: readonly Scenario[] = [
     promise: "a token that ends is renewed without a word, and the page goes on following",
     runs: "whole",
     async play(world, team) {
-      const laptop = await world.device("alice", [team]);
-      laptop.token = { teams: [team], seconds: 2 - LEEWAY_SECONDS };
-      await laptop.load();
-      await laptop.isInStep();
       const tablet = await world.device("bob", [team]);
+      const laptop = await world.device("alice", [team]);
+      await laptop.isInStep();
+      laptop.nextToken = { teams: [team], seconds: SHORT_SECONDS - LEEWAY_SECONDS };
       const given = laptop.tokens;
-      laptop.token = { teams: [team] };
+      await laptop.load();
       await until(
-        () => Promise.resolve(laptop.tokens > given),
+        () => Promise.resolve(laptop.tokens === given + 2),
         () => laptop.tokens,
       );
       await tablet.addTask("Paint the boat");
@@ -246,10 +248,9 @@ export const SCENARIOS: readonly Scenario[] = [
       assert.match(await laptop.stored(), /Hide the treasure/);
 
       // Her next token ends soon, and the one after it is without the team.
-      laptop.token = { teams: [secret, open], seconds: 2 - LEEWAY_SECONDS };
-      await laptop.load();
-      await laptop.isInStep();
+      laptop.nextToken = { teams: [secret, open], seconds: SHORT_SECONDS - LEEWAY_SECONDS };
       laptop.token = { teams: [open] };
+      await laptop.load();
       await laptop.hides("Hide the treasure");
       await laptop.shows("Paint the boat");
       let stored = "";
