@@ -24,8 +24,11 @@ const ON_FILE: u64 = 32;
 /// One history in this number has gateways of two models.
 const OF_TWO_MODELS: u64 = 4;
 
-/// One history in this number has a scene.
-const WITH_SCENE: usize = 4;
+/// Of each eight histories, those of these numbers have scenes.
+const WITH_SCENES: [u64; 2] = [1, 2];
+
+/// How many scenes they have.
+const SCENES: usize = 2;
 
 /// The models of all gateways at the end of a history, one after the other.
 const ENDS: [&[Edition]; 5] = [
@@ -80,9 +83,11 @@ impl Story {
             false => &[],
         };
         let mut ops: Vec<Op> = (0..count).map(|_| mix.next(&mut random)).collect();
-        if random.once_in(WITH_SCENE) {
-            let place = random.below(ops.len());
-            ops.splice(place..place, scene(&mut random, of_two_models));
+        if WITH_SCENES.contains(&(seed % 8)) {
+            for _ in 0..SCENES {
+                let place = random.below(ops.len());
+                ops.splice(place..place, scene(&mut random, of_two_models));
+            }
         }
         Self {
             seed,

@@ -8,8 +8,8 @@ use crate::people::Edition;
 
 type Scene = fn(&mut Draw<'_>) -> Vec<Op>;
 
-/// Those of histories with one model, and of histories with two.
-const OF_ONE_MODEL: [Scene; 3] = [twice, a_membership_begins, a_backup_is_put_back];
+/// Those of histories with one model, and of histories with two. The first one matters under few conflict rules.
+const OF_ONE_MODEL: [Scene; 4] = [twice, twice, a_membership_begins, a_backup_is_put_back];
 const OF_TWO_MODELS: [Scene; 1] = [an_app_is_updated];
 
 /// What a user makes of a document (`world/hand.rs`): a new title, or another field of it.
@@ -26,9 +26,10 @@ pub(crate) fn scene(random: &mut Random, of_two_models: bool) -> Vec<Op> {
     scene(draw)
 }
 
-/// A user edits a field twice, and sends each edit alone. Between the two another user edits another field.
+/// A user edits a field of a task twice, and sends each edit alone. Between the two another user edits another field.
 fn twice(draw: &mut Draw<'_>) -> Vec<Op> {
-    let (device, document) = (draw.byte(), draw.byte());
+    const TASKS: usize = 2;
+    let (device, document) = (draw.byte(), draw.below(TASKS));
     let title = Op::Edit {
         device,
         document,
@@ -41,6 +42,10 @@ fn twice(draw: &mut Draw<'_>) -> Vec<Op> {
         value: draw.below(30),
     };
     let mut ops = settled(draw, device).to_vec();
+    // If there is no such task, this creates it.
+    ops.push(title);
+    ops.extend(sent(draw, device));
+    ops.extend(settled(draw, device));
     ops.extend([title, title]);
     ops.extend(sent(draw, device));
     ops.push(done);
