@@ -17,7 +17,8 @@ import { map } from "wonka";
 
 const run = promisify(execFile);
 const HERE = fileURLToPath(new URL("..", import.meta.url));
-const BINARY = process.env.TIDEGATE_BINARY ?? join(HERE, "../../target/debug/tidegate");
+const ROOT = join(HERE, "../..");
+const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
 const LANGUAGES = ["TypeScript", "Python", ...(process.env.TIDEGATE_CODEGEN_RUST ? ["Rust"] : [])];
 /** What the commands make of the schema, by language. */
 const MADE = { TypeScript: "generated", Python: "tidegate_client", Rust: "rust/schema.graphql" };
@@ -57,6 +58,8 @@ test("generators", async (t) => {
   const scratch = await mkdtemp(join(tmpdir(), "tidegate-codegen-"));
   t.after(() => rm(scratch, { recursive: true }));
   await symlink(BINARY, join(scratch, "tidegate"));
+  // On Debian and Ubuntu the module venv is a package of its own, which this installs.
+  await run(join(ROOT, "scripts/python-packages"), [HERE]);
   const token = gateway.token("alice", ["demo"]);
   const env = { ...process.env, PATH: `${scratch}:${process.env.PATH}`, GATEWAY: gateway.origin, TOKEN: token };
   const [files, ...sections] = (await readFile(join(HERE, "README.md"), "utf8")).split(/^## /m);

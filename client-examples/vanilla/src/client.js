@@ -31,9 +31,9 @@ export class Client {
       await store.save(client.state, chosen);
       client.state = chosen;
     }
-    void client.#forever(() => client.#read());
+    void client.#forever((works) => client.#read(works));
     void client.#forever(() => client.#send());
-    void client.#forever(() => client.#followInbox());
+    void client.#forever((works) => client.#followInbox(works));
     return client;
   }
 
@@ -99,16 +99,16 @@ export class Client {
     }
   }
 
-  /** Repeats a loop's round until the client halts, with growing pauses while it fails. */
+  /** Repeats a loop's round until the client halts, with pauses that grow until it works again. */
   async #forever(round) {
-    for (let failures = 0; this.status.phase !== "halted";) {
-      const refusal = await round().then(
-        () => undefined,
-        (failure) => failure,
-      );
-      failures = refusal ? failures + 1 : 0;
-      if (refusal && !(refusal instanceof Refused)) console.error(refusal);
-      if (refusal) await this.#pause(Math.min(failures, 6), refusal.extensions?.retryAfter ?? 0);
+    let failures = 0;
+    const works = () => (failures = 0);
+    while (this.status.phase !== "halted") {
+      const refusal = await round(works).then(works, (failure) => failure);
+      if (!refusal) continue;
+      failures += 1;
+      if (!(refusal instanceof Refused)) console.error(refusal);
+      await this.#pause(Math.min(failures, 6), refusal.extensions?.retryAfter ?? 0);
     }
   }
 
@@ -127,7 +127,7 @@ export class Client {
   }
 
   /** One stream: it catches up from the checkpoint, and goes on (1.1). */
-  async #read() {
+  async #read(works) {
     this.#stream = new AbortController();
     const { signal } = this.#stream;
     const { checkpoint, round, refresh, reread } = await this.dispatch(() => ({ do: "begin" }));
@@ -140,6 +140,7 @@ export class Client {
         const event = { do: "page", page, from, round: isLive ? null : round, types: this.names, refresh, reread };
         const { differing } = await this.dispatch(() => ({ ...event, newId: crypto.randomUUID() }));
         for (const scope of differing) console.warn(`what is kept of ${scope} differs from what the server has`);
+        works();
         from = page.checkpoint;
         isLive ||= !page.hasMore;
         const read = this.status.read + page.changes.length;
@@ -185,10 +186,11 @@ export class Client {
   }
 
   /** The conflicts that wait for a person. An outcome that the inbox had leaves with it. */
-  async #followInbox() {
+  async #followInbox(works) {
     const waiting = () => this.state.outcomes.filter(({ conflict }) => conflict?.conflictId);
     const known = new Set(waiting().map(({ conflict }) => conflict.conflictId));
     for await (const { conflicts } of this.gateway.follow(this.model.conflicts, {}, new AbortController().signal)) {
+      works();
       this.conflicts = conflicts.nodes;
       const open = new Set(conflicts.nodes.map(({ id }) => id));
       const settled = waiting().filter(({ conflict: { conflictId: id } }) => known.has(id) && !open.has(id));
