@@ -346,11 +346,11 @@ class TidegateClient {
     return this.#sealed || this.#isForeign();
   }
 
-  #edit(intents: readonly Intent[], { policy }: EditOptions = {}, atomic = false): Promise<void> {
+  #edit(intents: readonly Intent[], options: Parameters<Inside["edit"]>[1] = {}, atomic = false): Promise<void> {
     const at = new Date().toISOString();
     if (this.#asksToPersist && this.options.storage.durable) void persist().catch(() => undefined);
     this.#asksToPersist = false;
-    return this.#do({ is: "edit", intents, at, atomic, folds: true, ...(policy && { policy }) });
+    return this.#do({ is: "edit", intents, at, atomic, folds: true, ...options });
   }
 
   #query(type: string, query: Query = {}): Live<readonly Body[]> {

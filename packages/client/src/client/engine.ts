@@ -111,10 +111,14 @@ function isStrict(event: Event): boolean {
 /** Anything may have changed. */
 export const ANYTHING: Touched = { all: true, keys: new Set(), outcomes: true, queued: true };
 
-function touchedBy(writes: Writes, { meta: before, flight }: Slice): Touched {
+function touchedBy(writes: Writes, slice: Slice): Touched {
+  const { meta: before, flight } = slice;
   const { meta, docs, queue, lingering } = writes;
-  const edits = [...queue, ...lingering].map(([, edit]) => edit);
-  const made = edits.filter((edit) => edit !== null);
+  const edits = [
+    ...queue.map(([n, edit]) => edit ?? slice.queue.find((it) => it.n === n)),
+    ...lingering.map(([n, edit]) => edit ?? slice.lingering.find((it) => it.n === n)),
+  ];
+  const made = edits.filter((edit) => edit !== undefined);
   // What leaves the flight may show otherwise, though its document stays as it is.
   const left = writes.flight === flight ? [] : (flight?.edits ?? []);
   return {

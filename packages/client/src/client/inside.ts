@@ -2,7 +2,7 @@
  * What the adapters see of a client beside its API. It is no part of the API.
  */
 
-import type { Intent } from "../core/edits.js";
+import type { EditOptions as CoreOptions, Intent } from "../core/edits.js";
 import type { Body } from "../protocol.js";
 import type { Engine } from "./engine.js";
 import type { Live } from "./live.js";
@@ -24,8 +24,8 @@ export interface Inside {
   hides(): boolean;
   get(type: string, id: string): Promise<Body | undefined>;
   live(type: string, query: Query): Live<readonly Body[]>;
-  /** Edits in one step. */
-  edit(intents: readonly Intent[], options?: EditOptions): Promise<void>;
+  /** Edits in one step, with notes that are stored in the place of those before. */
+  edit(intents: readonly Intent[], options?: EditOptions & Pick<CoreOptions, "notes">): Promise<void>;
 }
 
 /** A client of any model. */

@@ -33,6 +33,8 @@ export interface EditOptions {
   readonly atomic: boolean;
   /** Whether an update may be folded into the one before (1.10). */
   readonly folds: boolean;
+  /** {@link Meta.notes} from then on. */
+  readonly notes?: Readonly<Record<string, Value>>;
 }
 
 /** Where an intention is allowed. */
@@ -56,6 +58,7 @@ export function edit(
   if (draft.meta.sealed) throw new ClientError("SEALED", "the gateway has not named the user yet");
   const tx = options.atomic ? { tx: draft.meta.n } : {};
   const policy = options.policy === undefined ? {} : { policy: options.policy };
+  if (options.notes) draft.meta.notes = options.notes;
   for (const intent of intents) {
     const made: Edit = { ...frozen(draft, intent), at: options.at, ...tx, ...policy };
     const last = draft.queue.all().at(-1);

@@ -51,6 +51,8 @@ export interface Meta {
   readonly merged: readonly number[];
   /** The documents whose last create is UNKNOWN, by their keys. */
   readonly unknownCreates: readonly Key[];
+  /** What an adapter keeps with its last edits, by which it knows them again. */
+  readonly notes?: Readonly<Record<string, Value>>;
 }
 
 /** A document that the gateway has shown. `ep`, `seen` and `at` are stamps: see {@link Meta}. */

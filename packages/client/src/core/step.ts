@@ -160,6 +160,7 @@ function seal(draft: Draft, { unsent }: { readonly unsent: Unsent }): void {
   for (const { n } of lingering.all()) lingering.remove(n);
   reset(draft);
   meta.sealed = true;
+  meta.notes = {};
   meta.term += 1;
 }
 

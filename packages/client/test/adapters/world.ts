@@ -15,6 +15,7 @@ export interface DeviceOptions {
   readonly user?: string;
   readonly storage?: Storage;
   readonly online?: boolean;
+  readonly webSocket?: typeof WebSocket;
 }
 
 /** A client and its network. */
@@ -46,7 +47,8 @@ export class World {
   }
 
   /** A token lasts two seconds if `short` is given. */
-  device({ user = "alice", storage = newStorage(), online = true }: DeviceOptions = {}, short = false): Device {
+  device(options: DeviceOptions = {}, short = false): Device {
+    const { user = "alice", storage = newStorage(), online = true } = options;
     const device: { -readonly [K in keyof Device]: Device[K] } = {
       online,
       teams: ["demo"],
@@ -63,7 +65,7 @@ export class World {
         if (typeof init?.body === "string") device.requests.push(init.body);
         return fetch(url, init);
       },
-      webSocket: NodeWebSocket as unknown as typeof WebSocket,
+      webSocket: options.webSocket ?? (NodeWebSocket as unknown as typeof WebSocket),
       pauses: { minMs: 5, maxMs: 50 },
     });
     this.#devices.push(device);
@@ -87,11 +89,11 @@ export async function quiet({ client }: Device): Promise<void> {
   await until(client.status, ({ phase, unsent }) => phase === "live" && unsent === 0);
 }
 
-/** Waits until something holds, ten seconds at most. */
-export async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000;
+/** Waits until something holds. */
+export async function eventually(what: string, holds: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms;
   while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within 10 s: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
