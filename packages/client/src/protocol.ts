@@ -30,6 +30,14 @@ export interface Page {
   readonly revokedScopes: readonly string[];
   readonly epoch: string;
   readonly serverTime?: string;
+  /** What is live in each scope, at the end of a catch-up; null or absent where the gateway does not say it. */
+  readonly digests?: readonly ScopeDigest[] | null;
+}
+
+/** The digest of what is live in a scope (rules.md 2.10). */
+export interface ScopeDigest {
+  readonly scope: string;
+  readonly digest: string;
 }
 
 /** A document as an outcome shows it, beside its own fields. */

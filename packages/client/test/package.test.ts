@@ -64,7 +64,7 @@ test("what adapters import, an app brings", async () => {
   }
 });
 
-test("as an app ships it, all of it is less than 20 KB compressed", async () => {
+test("as an app ships it, all of it is less than 21 KB compressed", async () => {
   const { outputFiles } = await build({
     entryPoints: [ENTRY],
     bundle: true,
@@ -73,7 +73,7 @@ test("as an app ships it, all of it is less than 20 KB compressed", async () => 
     write: false,
   });
   const bytes = brotliCompressSync(outputFiles[0]?.contents ?? "").length;
-  assert.ok(bytes > 2_000 && bytes < 20_000, `${bytes} bytes`);
+  assert.ok(bytes > 2_000 && bytes < 21_000, `${bytes} bytes`);
 });
 
 test("it depends on no package at run time", async () => {

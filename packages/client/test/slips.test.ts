@@ -259,8 +259,8 @@ const SLIPS: readonly Slip[] = [
     rule: "1.11",
     does: "sends edits of several policies and transactions in one push",
     file: "pushes",
-    from: "it.tx !== first?.tx || it.policy !== first?.policy",
-    to: "false",
+    from: "it.tx === first?.tx && it.policy === first?.policy",
+    to: "true",
   },
   {
     rule: "1.12",
@@ -364,8 +364,8 @@ const SLIPS: readonly Slip[] = [
     rule: "1.17",
     does: "asks only once to begin types again",
     file: "pages",
-    from: 'draft.effects.push({ do: "pull", checkpoint, round, refresh });',
-    to: 'draft.effects.push({ do: "pull", checkpoint, round, refresh }); draft.meta.refresh = [];',
+    from: 'draft.effects.push({ do: "pull", checkpoint, round, refresh, reread });',
+    to: 'draft.effects.push({ do: "pull", checkpoint, round, refresh, reread }); draft.meta.refresh = [];',
   },
   {
     rule: "1.17",
@@ -374,9 +374,23 @@ const SLIPS: readonly Slip[] = [
     from: "meta.refresh = meta.refresh.filter((type) => !arrival.refresh.includes(type));",
     to: ";",
   },
+  {
+    rule: "1.18",
+    does: "compares digests with what an answer brought since",
+    file: "digests",
+    from: " || round <= meta.answered",
+    to: "",
+  },
+  {
+    rule: "1.18",
+    does: "reads again for ever what differs",
+    file: "digests",
+    from: "own(known, scope) ?? true",
+    to: "true",
+  },
 ];
 
-const TESTS = ["pages", "edits", "pushes", "refusals"];
+const TESTS = ["pages", "edits", "pushes", "refusals", "digests"];
 const BUILD = fileURLToPath(new URL("..", import.meta.url));
 const TRACES = fileURLToPath(new URL("../../../../conformance/traces", import.meta.url));
 

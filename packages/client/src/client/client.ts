@@ -4,12 +4,13 @@
 
 import type { Changes, Intent } from "../core/edits.js";
 import { ClientError } from "../core/errors.js";
-import { freshMeta, keyOf, unsentOf } from "../core/records.js";
+import { freshMeta, keyOf } from "../core/records.js";
 import { Draft, type Need, type Slice } from "../core/draft.js";
 import type { Event } from "../core/step.js";
+import { equal } from "../core/values.js";
 import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
-import { ANYTHING, Engine, type Led, type Touched } from "./engine.js";
+import { ANYTHING, Engine, standOf, type Led, type Touched } from "./engine.js";
 import { failureOf, isFull } from "./failures.js";
 import { Finder, indexesOf } from "./find.js";
 import { Inbox } from "./inbox.js";
@@ -98,6 +99,7 @@ class TidegateClient {
       bytes: 0,
       lastSync: undefined,
       unsent: 0,
+      differing: undefined,
       lost: 0,
       durable: storage.durable,
       error: undefined,
@@ -212,20 +214,23 @@ class TidegateClient {
   }
 
   /** Notes what a step has left. What another tab posts may come late. */
-  #note({ step, sealed, unsent }: Touched): void {
-    if (step === undefined || unsent === undefined || step < this.#step) return;
+  #note({ stand }: Touched): void {
+    if (!stand || stand.step < this.#step) return;
+    const { step, sealed, unsent, differing } = stand;
     this.#step = step;
-    this.#sealed = sealed === true;
+    this.#sealed = sealed;
     this.#witness?.keep(unsent);
-    this.#say({ unsent });
+    const shown = this.status.value?.differing;
+    this.#say({ unsent, differing: equal(shown, differing) ? shown : differing });
   }
 
   /** Shows what other tabs have stored while this one did not hear them. */
   async #catchUp(): Promise<void> {
-    const { meta, flight } = await this.options.storage.read({});
-    const lastSync = meta.syncedAt === null ? undefined : new Date(meta.syncedAt);
+    const slice = await this.options.storage.read({});
+    const { syncedAt } = slice.meta;
+    const lastSync = syncedAt === null ? undefined : new Date(syncedAt);
     this.#say({ lastSync });
-    this.#engine.hear({ ...ANYTHING, step: meta.step, sealed: meta.sealed, unsent: unsentOf(meta, flight) });
+    this.#engine.hear({ ...ANYTHING, stand: standOf(slice) });
   }
 
   async #stop(): Promise<void> {

@@ -14,10 +14,21 @@ export interface Touched {
   readonly outcomes: boolean;
   /** Whether there is something new to send. */
   readonly queued: boolean;
-  /** The number of the step, how many edits have no answer after it, and whether they are sealed. */
-  readonly step?: number;
-  readonly unsent?: number;
-  readonly sealed?: boolean;
+  /** How the client stands after it. */
+  readonly stand?: Stand;
+}
+
+/** How a client stands after a step, apart from its documents and outcomes. */
+export interface Stand {
+  readonly step: number;
+  readonly sealed: boolean;
+  readonly unsent: number;
+  readonly differing: readonly string[] | undefined;
+}
+
+export function standOf({ meta, flight }: Pick<Slice, "meta" | "flight">): Stand {
+  const { step, sealed, differing } = meta;
+  return { step, sealed, unsent: unsentOf(meta, flight), differing: differing ? Object.keys(differing) : undefined };
 }
 
 type Listener = (touched: Touched) => void;
@@ -131,8 +142,6 @@ function touchedBy(writes: Writes, slice: Slice): Touched {
     keys: new Set([...docs.map(([key]) => key), ...[...made, ...left, ...(writes.flight?.edits ?? [])].map(keyOf)]),
     outcomes: writes.outcomes.length > 0,
     queued: queue.some(([, edit]) => edit !== null),
-    sealed: meta.sealed,
-    unsent: unsentOf(meta, writes.flight),
-    step: meta.step,
+    stand: standOf(writes),
   };
 }

@@ -124,30 +124,29 @@ export class Compiled {
 
   #filter(field: string, filter: Filter): ((document: Body) => boolean)[] {
     return Object.entries(filter).map(([operator, operand]: [string, unknown]) => {
-      const keyOf = (value: unknown): SortKey => {
-        if (value === undefined || value === null) throw invalid(`${field} ${operator} ${value}`);
-        return sortKey(value as Value, own(this.scalars, field));
-      };
-      if (typeof operand === "boolean" && operator === "isNull")
-        return (document) => (this.key(document, field) === NULL_KEY) === operand;
-      if (operator === "in") {
-        const keys = new Set((operand as readonly unknown[]).map(keyOf));
-        return (document) => keys.has(this.key(document, field));
-      }
-      const key = keyOf(operand);
-      if (operator === "startsWith" && own(this.scalars, field) === undefined) {
-        return (document) => {
-          const value = this.key(document, field);
-          return typeof value === "string" && value.startsWith(key as string);
-        };
-      }
-      const orders = own(ORDERS, operator);
-      if (!orders) throw invalid(`${field} ${operator}`);
-      return (document) => {
-        const value = this.key(document, field);
-        return orders.includes(compareKey(value, key)) && (value !== NULL_KEY || operator === "ne");
-      };
+      const fits = this.#test(field, operator, operand);
+      return (document) => fits(this.key(document, field));
     });
+  }
+
+  #test(field: string, operator: string, operand: unknown): (key: SortKey) => boolean {
+    const scalar = own(this.scalars, field);
+    const keyOf = (value: unknown): SortKey => {
+      if (value === undefined || value === null) throw invalid(`${field} ${operator} ${value}`);
+      return sortKey(value as Value, scalar);
+    };
+    if (typeof operand === "boolean" && operator === "isNull") return (key) => (key === NULL_KEY) === operand;
+    if (operator === "in") {
+      const keys = new Set((operand as readonly unknown[]).map(keyOf));
+      return (key) => keys.has(key);
+    }
+    const bound = keyOf(operand);
+    if (operator === "startsWith" && scalar === undefined) {
+      return (key) => typeof key === "string" && key.startsWith(bound as string);
+    }
+    const orders = own(ORDERS, operator);
+    if (!orders) throw invalid(`${field} ${operator}`);
+    return (key) => orders.includes(compareKey(key, bound)) && (key !== NULL_KEY || operator === "ne");
   }
 }
 

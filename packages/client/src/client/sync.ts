@@ -4,11 +4,10 @@
  */
 
 import type { Effect } from "../core/draft.js";
-import { isAlive, keyOf, type Flight } from "../core/records.js";
+import type { Flight } from "../core/records.js";
 import type { Event } from "../core/step.js";
 import type { Page, PushInput } from "../protocol.js";
-import { parts } from "../storage/parts.js";
-import { Refused, type Transport } from "../transport/transport.js";
+import { Refused, type Position, type Transport } from "../transport/transport.js";
 import { Deposed, type Led } from "./engine.js";
 import { isFull } from "./failures.js";
 import { Backoff, type PauseOptions } from "./pause.js";
@@ -45,6 +44,7 @@ export class Sync {
   /** How many changes it has read since it began to catch up. */
   #done = 0;
   #following: AbortController | undefined;
+  #rereads = false;
   #wakeSender: (() => void) | undefined;
   #somethingToSend = true;
   #cannotStorePush = false;
@@ -92,6 +92,7 @@ export class Sync {
 
   /** Reads the store again, after what is under way. */
   reread(): void {
+    this.#rereads = true;
     this.#following?.abort();
   }
 
@@ -108,13 +109,15 @@ export class Sync {
       let backoff = this.#reading;
       try {
         await this.#identify();
-        await this.#catchUp();
+        do {
+          await this.#catchUp();
+          if (this.#mayBeDead) await this.#sweep();
+        } while (this.#rereads);
         this.#reading.succeed();
         backoff = this.#streaming;
         await this.#follow();
       } catch (failure) {
-        if (this.#ended()) return;
-        await this.#refused(failure, backoff);
+        await this.#failed(failure, backoff);
       }
     }
   }
@@ -132,6 +135,7 @@ export class Sync {
   /** Pulls to the end: what is asked for first, then all. */
   async #catchUp(): Promise<void> {
     const { first, types, engine } = this.options;
+    this.#rereads = false;
     const { meta } = await engine.storage.read({});
     const complete = first.length === 0 || types.every((type) => meta.types.includes(type));
     if (!complete) await this.#pull(first);
@@ -139,12 +143,12 @@ export class Sync {
   }
 
   async #pull(types: readonly string[]): Promise<void> {
-    const begun = await this.#begin();
-    let { checkpoint } = begun;
+    let asked: Position & { readonly round: number } = { ...(await this.#begin()), types };
     for (let more = true; more && !this.#ended();) {
-      const page = await this.options.transport.pull({ ...begun, checkpoint, types }, this.#signal);
-      await this.#take(page, { ...begun, checkpoint }, types, begun.round);
-      ({ checkpoint, hasMore: more } = page);
+      const page = await this.options.transport.pull(asked, this.#signal);
+      await this.#take(page, asked);
+      more = page.hasMore;
+      asked = { ...asked, checkpoint: page.checkpoint, reread: [] };
     }
   }
 
@@ -155,14 +159,9 @@ export class Sync {
     return pull;
   }
 
-  async #take(
-    page: Page,
-    asked: { readonly checkpoint: string | null; readonly refresh: readonly string[] },
-    types: readonly string[],
-    round: number | null,
-  ): Promise<void> {
-    const { checkpoint: from, refresh } = asked;
-    await this.#do({ is: "page", page, from, types, refresh, round, newId: this.options.newId() });
+  async #take(page: Page, { checkpoint: from, ...asked }: Position & { readonly round: number | null }): Promise<void> {
+    const { round } = asked;
+    await this.#do({ is: "page", page, from, ...asked, newId: this.options.newId() });
     if (round === null) this.options.say({ done: 0 });
     else this.#show("catching-up", undefined, page.changes.length);
     if (page.reset || page.revokedScopes.length > 0) this.#mayBeDead = true;
@@ -175,33 +174,24 @@ export class Sync {
     const { transport, types } = this.options;
     this.#following = new AbortController();
     const signal = AbortSignal.any([this.#signal, this.#following.signal]);
-    const begun = await this.#begin();
-    let { checkpoint } = begun;
-    let round: number | null = begun.round;
+    // Only a pull asks for scopes again.
+    let asked: Position & { readonly round: number | null } = { ...(await this.#begin()), types, reread: [] };
     const take = async (page: Page): Promise<void> => {
-      await this.#take(page, { ...begun, checkpoint }, types, round);
-      ({ checkpoint } = page);
+      await this.#take(page, asked);
+      asked = { ...asked, checkpoint: page.checkpoint };
       if (page.hasMore) return;
       if (this.#mayBeDead) await this.#sweep();
-      if (round !== null) this.#show("live");
-      round = null;
+      if (asked.round !== null) this.#show("live");
+      asked = { ...asked, round: null };
       this.#confirmLater();
     };
-    await transport.follow({ ...begun, types }, take, signal);
+    await transport.follow(asked, take, signal);
   }
 
-  /** Deletes what resets and revocations have left dead. */
+  /** Deletes what resets and revocations have left dead, and counts the rest. */
   async #sweep(): Promise<void> {
-    const { engine } = this.options;
     this.#mayBeDead = false;
-    const { meta } = await engine.storage.read({});
-    for (const type of Object.keys(engine.model.types)) {
-      for await (const docs of parts(engine.storage, type)) {
-        const dead = docs.filter((doc) => !isAlive(meta, doc)).map(keyOf);
-        if (dead.length > 0) await engine.do({ is: "sweep", docs: dead });
-      }
-    }
-    await engine.do({ is: "sweep", docs: [], upTo: meta.step });
+    while (!this.#ended() && (await this.#do({ is: "sweep" })).some((effect) => effect.do === "sweep"));
   }
 
   /** What an answer brought and no page has named is settled by reading the store. */
@@ -246,8 +236,7 @@ export class Sync {
         if (this.#cannotStorePush) this.options.say({ error: undefined });
         this.#cannotStorePush = false;
       } catch (failure) {
-        if (this.#ended()) return;
-        await this.#refusedPush(failure);
+        await this.#failed(failure, this.#sending);
       }
     }
   }
@@ -264,27 +253,17 @@ export class Sync {
     await this.#do({ is: "asked", question, last: lastMutationId ?? 0, newId: newId() });
   }
 
-  async #refusedPush(failure: unknown): Promise<void> {
-    if (!(failure instanceof Refused)) {
-      await this.#unstored(failure, this.#sending);
-      return;
-    }
+  /** A request or a step of one of the loops has failed. */
+  async #failed(failure: unknown, backoff: Backoff): Promise<void> {
+    if (this.#ended()) return;
+    if (!(failure instanceof Refused)) return this.#unstored(failure, backoff);
     const { engine, newId } = this.options;
+    const { refusal } = failure;
     const { flight } = await engine.storage.read({});
-    if (!flight || !this.#identified) {
-      await this.#refused(failure, this.#sending);
+    if (backoff === this.#sending && flight && this.#identified) {
+      await this.#do({ is: "refused", to: flight, refusal, newId: newId() }, backoff);
       return;
     }
-    const { refusal } = failure;
-    await this.#do({ is: "refused", to: flight, refusal, newId: newId() }, this.#sending);
-  }
-
-  async #refused(failure: unknown, backoff: Backoff): Promise<void> {
-    if (!(failure instanceof Refused)) {
-      await this.#unstored(failure, backoff);
-      return;
-    }
-    const { refusal } = failure;
     // Without its stream it may still be online: the next pull shows that.
     this.#show(backoff === this.#streaming ? "catching-up" : "offline", refusal);
     await this.#do({ is: "unread", refusal }, backoff);

@@ -115,6 +115,11 @@ export interface Status {
   /** Edits that have no answer. */
   readonly unsent: number;
   /**
+   * The scopes of which this device held something else than the gateway when it last compared digests: none if it equals the
+   * gateway, undefined before the first comparison. Each is read again; one that stays here differs after that too.
+   */
+  readonly differing: readonly string[] | undefined;
+  /**
    * How many edits without an answer were lost before this start, with a database that the browser has removed. It is said
    * once.
    */

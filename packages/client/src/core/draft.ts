@@ -3,13 +3,16 @@
  */
 
 import type { Body } from "../protocol.js";
-import { isAlive, keyOf } from "./records.js";
+import { count, forget, type Sum } from "./digests.js";
+import { isAlive, keyOf, UNCOUNTED } from "./records.js";
 import type { CoreModel, Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "./records.js";
 import { view } from "./view.js";
 
 /** The records that a step reads, beside `meta` and `flight`. */
 export interface Need {
   readonly docs?: readonly Key[];
+  /** A part of all documents, the dead ones too, in the order of their keys: those after this one. */
+  readonly after?: Key;
   /** The documents that an answer brought and no page has confirmed. */
   readonly unconfirmed?: boolean;
   /** The queued edits of some documents, the first ones, or all. */
@@ -72,10 +75,14 @@ export type Effect =
       readonly checkpoint: string | null;
       readonly round: number;
       readonly refresh: readonly string[];
+      /** Scopes that come again; named in one request alone. */
+      readonly reread: readonly string[];
     }
   | { readonly do: "push"; readonly flight: Flight }
   /** `viewer(clientId: …) { lastMutationId }`. */
   | { readonly do: "ask"; readonly client: string; readonly question: number }
+  /** There may be more to sweep. */
+  | { readonly do: "sweep" }
   /** A new pull has to read the store. */
   | { readonly do: "reread" }
   /** The same request again, after a pause of at least so many seconds. */
@@ -93,6 +100,8 @@ class Table<K, R> {
   constructor(
     records: readonly R[],
     readonly keyOf: (record: R) => K,
+    /** Hears which records come and which go. */
+    readonly counts?: (record: R, sign: 1 | -1) => void,
   ) {
     this.#records = new Map(records.map((record) => [keyOf(record), record]));
   }
@@ -110,13 +119,19 @@ class Table<K, R> {
     return [...this.#records].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record);
   }
 
-  put(record: R): void {
-    const key = this.keyOf(record);
-    this.#records.set(key, record);
-    this.writes.set(key, record);
+  put(...records: readonly R[]): void {
+    for (const record of records) {
+      const key = this.keyOf(record);
+      this.remove(key);
+      this.#records.set(key, record);
+      this.writes.set(key, record);
+      this.counts?.(record, 1);
+    }
   }
 
   remove(key: K): void {
+    const record = this.#records.get(key);
+    if (record) this.counts?.(record, -1);
     this.#records.delete(key);
     this.writes.set(key, null);
   }
@@ -129,6 +144,8 @@ export class Draft {
   flight: Flight | null;
   /** What the shell does after this step. */
   readonly effects: Effect[] = [];
+  /** What it keeps in each scope, for digests: changed with the documents. */
+  readonly sums: Map<string, Sum>;
   /** The documents that were read, the dead ones too. */
   readonly docs: Table<Key, Doc>;
   readonly queue: Table<number, Edit>;
@@ -140,9 +157,10 @@ export class Draft {
     readonly model: CoreModel,
     readonly slice: Slice,
   ) {
-    this.meta = { ...slice.meta, step: slice.meta.step + 1 };
+    this.meta = { ...UNCOUNTED, ...slice.meta, step: slice.meta.step + 1 };
     this.flight = slice.flight;
-    this.docs = new Table(slice.docs, keyOf);
+    this.docs = new Table(slice.docs, keyOf, (doc, sign) => count(this, doc, sign));
+    this.sums = new Map(Object.entries(this.meta.sums));
     this.queue = new Table(slice.queue, numberOf);
     this.lingering = new Table(slice.lingering, numberOf);
     this.outcomes = new Table(slice.outcomes, numberOf);
@@ -157,6 +175,7 @@ export class Draft {
   removeType(type: string): void {
     this.#types.push(type);
     for (const doc of this.docs.all()) if (doc.type === type) this.docs.remove(keyOf(doc));
+    forget(this, "type", [type]);
   }
 
   /** The edits on top of a document, in their order. */
@@ -174,7 +193,11 @@ export class Draft {
   writes(): Writes {
     const { docs, queue, lingering, outcomes, flight } = this;
     return {
-      meta: { ...this.meta, queued: this.meta.queued + queue.size - this.slice.queue.length },
+      meta: {
+        ...this.meta,
+        sums: Object.fromEntries(this.sums),
+        queued: this.meta.queued + queue.size - this.slice.queue.length,
+      },
       flight,
       docs: [...docs.writes],
       queue: [...queue.writes],

@@ -8,7 +8,7 @@ import type { Draft } from "./draft.js";
 import { ClientError } from "./errors.js";
 import { keyOf, mergeOf, own } from "./records.js";
 import type { Edit, Key } from "./records.js";
-import { equal, isIntention, isValue, pick, resolve, type Intention } from "./values.js";
+import { equal, isIntention, isValue, leading, pick, resolve, type Intention } from "./values.js";
 
 /** The fields of an update, by value or by intention. */
 export type Changes = Readonly<Record<string, Value | Intention>>;
@@ -173,6 +173,5 @@ function drop(draft: Draft, edit: Edit, cause: number): void {
 /** The edits with base 0 after a create, up to another create of the document. */
 function queuedOn(queue: readonly Edit[], create: Edit): readonly Edit[] {
   const later = queue.filter((it) => it.n > create.n && keyOf(it) === keyOf(create));
-  const again = later.findIndex((it) => it.op === "create");
-  return (again < 0 ? later : later.slice(0, again)).filter((it) => it.bv === 0);
+  return leading(later, (it) => it.op !== "create").filter((it) => it.bv === 0);
 }

@@ -6,7 +6,7 @@ import type { Draft } from "./draft.js";
 import { edit, type Changes, type EditOptions, type Intent } from "./edits.js";
 import { keyOf, mergeOf, own } from "./records.js";
 import type { Edit, Outcome } from "./records.js";
-import { difference, resolve } from "./values.js";
+import { difference, leading, resolve } from "./values.js";
 
 /** An outcome has been seen to. */
 export function discard({ outcomes }: Draft, { n }: { readonly n: number }): void {
@@ -57,8 +57,7 @@ export function retry(draft: Draft, { n, at, newId, changes }: Retry): void {
   for (let rest = intents; rest.length > 0;) {
     const [first] = rest;
     const tx = first?.it.edit.tx;
-    const other = tx === undefined ? 1 : rest.findIndex(({ it }) => it.edit.tx !== tx);
-    const group = other < 0 ? rest : rest.slice(0, other);
+    const group = leading(rest, ({ it }, at) => at === 0 || (tx !== undefined && it.edit.tx === tx));
     rest = rest.slice(group.length);
     const made = group.flatMap(({ intent }) => intent ?? []);
     if (first && made.length > 0) edit(draft, { intents: made, ...options(first.it.edit, at) });

@@ -3,6 +3,7 @@
  */
 
 import type { Change, Page } from "../protocol.js";
+import { beginSweep, compare, forget } from "./digests.js";
 import type { Draft } from "./draft.js";
 import { beginClient } from "./edits.js";
 import { keyOf, own, versionOf } from "./records.js";
@@ -16,6 +17,8 @@ export interface Arrival {
   /** The types that were asked for, and those that were asked for once more. */
   readonly types: readonly string[];
   readonly refresh: readonly string[];
+  /** The scopes that were asked for again. */
+  readonly reread?: readonly string[];
   /** The round that asked for it; null if it is live. */
   readonly round: number | null;
   /** An unused client id, in case that the page begins another epoch. */
@@ -25,8 +28,9 @@ export interface Arrival {
 /** A pull or a subscription begins. */
 export function begin(draft: Draft): void {
   draft.meta.round += 1;
-  const { checkpoint, round, refresh } = draft.meta;
-  draft.effects.push({ do: "pull", checkpoint, round, refresh });
+  const { checkpoint, round, refresh, differing } = draft.meta;
+  const reread = Object.entries(differing ?? {}).flatMap(([scope, asks]) => (asks ? [scope] : []));
+  draft.effects.push({ do: "pull", checkpoint, round, refresh, reread });
 }
 
 /** Takes in a page, whole. One that does not continue from the client's checkpoint is dropped (1.1). */
@@ -42,7 +46,11 @@ export function page(draft: Draft, arrival: Arrival): void {
   for (const change of page.changes) take(draft, change);
   meta.checkpoint = page.checkpoint;
   meta.refresh = meta.refresh.filter((type) => !arrival.refresh.includes(type));
-  if (!page.hasMore) end(draft, arrival.round, page.serverTime);
+  const reread = (arrival.reread ?? []).map((scope) => [scope, false] as const);
+  if (meta.differing) meta.differing = { ...meta.differing, ...Object.fromEntries(reread) };
+  if (page.hasMore) return;
+  end(draft, arrival.round, page.serverTime);
+  compare(draft, arrival);
 }
 
 /** From this page on nothing comes of the types that are no longer asked for, so their documents go. */
@@ -56,6 +64,10 @@ function beginReset(draft: Draft, epoch: string, newId: string): void {
   const { meta } = draft;
   const known = meta.pageEpoch;
   meta.no += 1;
+  meta.differing = null;
+  // Nothing is seen, so all that is seen is counted.
+  beginSweep(draft);
+  meta.swept = null;
   if (draft.flight) draft.flight = { ...draft.flight, crossed: true };
   if (epoch === known && !meta.distrusts) return;
   meta.ep += 1;
@@ -67,6 +79,9 @@ function beginReset(draft: Draft, epoch: string, newId: string): void {
 function revoke(draft: Draft, scopes: readonly string[]): void {
   const { meta, flight } = draft;
   if (scopes.length === 0) return;
+  // The sweep that ends forgets them.
+  if (meta.swept !== null) beginSweep(draft);
+  forget(draft, "scope", scopes);
   meta.gone = { ...meta.gone, ...Object.fromEntries(scopes.map((scope) => [scope, meta.step - 1])) };
   if (flight) draft.flight = { ...flight, revoked: [...flight.revoked, ...scopes] };
 }

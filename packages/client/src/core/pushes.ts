@@ -8,7 +8,7 @@ import { dropQueuedOn, forgetCopies, PUSH_CHANGES_MAX, rebaseOn } from "./edits.
 import { leftKey } from "./pages.js";
 import { keyOf, mergeOf, own, versionOf } from "./records.js";
 import type { CoreModel, Edit, Flight, Outcome, Question } from "./records.js";
-import { pick } from "./values.js";
+import { leading, pick } from "./values.js";
 
 /** How large a push is, besides {@link PUSH_CHANGES_MAX}. One transaction is sent whole. */
 const PUSH_BYTES_MAX = 256 * 1024;
@@ -35,15 +35,13 @@ export function ask(flight: Flight, { number }: Question): Effect {
 function nextEdits(draft: Draft, limit: number): readonly Edit[] {
   const queue = draft.queue.all();
   const [first] = queue;
-  const other = queue.findIndex((it) => it.tx !== first?.tx || it.policy !== first?.policy);
-  const alike = other < 0 ? queue : queue.slice(0, other);
+  const alike = leading(queue, (it) => it.tx === first?.tx && it.policy === first?.policy);
   if (first?.tx !== undefined) return alike;
   let bytes = 0;
-  const full = alike.findIndex((it, at) => {
+  return leading(alike, (it, at) => {
     bytes += JSON.stringify(wire(draft.model, it)).length;
-    return at > 0 && (at >= limit || bytes > PUSH_BYTES_MAX);
+    return at === 0 || (at < limit && bytes <= PUSH_BYTES_MAX);
   });
-  return full < 0 ? alike : alike.slice(0, full);
 }
 
 /**
@@ -79,9 +77,7 @@ export function fly(draft: Draft, edits: readonly Edit[], epoch: string): void {
 
 /** The edits at the front of the queue that an earlier copy of a push carried (1.12). */
 export function sentAtFront(draft: Draft): readonly Edit[] {
-  const queue = draft.queue.all();
-  const first = queue.findIndex((it) => it.sent === undefined);
-  return first < 0 ? queue : queue.slice(0, first);
+  return leading(draft.queue.all(), (it) => it.sent !== undefined);
 }
 
 /** An edit as a change of `PushChangesInput`. */
@@ -112,6 +108,7 @@ export function answer(draft: Draft, { to, results }: Answer): void {
   const { flight } = draft;
   if (!isTo(flight, to)) return;
   draft.flight = null;
+  draft.meta.answered = draft.meta.round;
   if (flight.behind > 0) forgetCopies(draft);
   flight.edits.forEach((edit, at) => {
     const result = results[at];

@@ -3,6 +3,7 @@
  */
 
 import type { Body, FieldConflict, Policy, PushId, Refusal, Value } from "../protocol.js";
+import type { Sums } from "./digests.js";
 
 /** One text for a document's type and id, by {@link keyOf}. */
 export type Key = string;
@@ -53,6 +54,14 @@ export interface Meta {
   readonly unknownCreates: readonly Key[];
   /** What an adapter keeps with its last edits, by which it knows them again. */
   readonly notes?: Readonly<Record<string, Value>>;
+  /** What it keeps in each scope, for digests. */
+  readonly sums: Sums;
+  /** The last document that a sweep has looked at, and so the last one in `sums`; null when all are. */
+  readonly swept: Key | null;
+  /** The scopes whose digest differs, and whether each still has to be asked for again; null before the first comparison. */
+  readonly differing: Readonly<Record<string, boolean>> | null;
+  /** The round in which the last answer to a push came. */
+  readonly answered: number;
 }
 
 /** A document that the gateway has shown. `ep`, `seen` and `at` are stamps: see {@link Meta}. */
@@ -172,6 +181,9 @@ export interface CoreModel {
   >;
 }
 
+/** What the database of a client lacks that compared no digests. */
+export const UNCOUNTED = { sums: {}, swept: "", differing: null, answered: 0 };
+
 /** What a fresh client keeps. `client` is random and never used before. */
 export function freshMeta(client: string): Meta {
   return {
@@ -197,6 +209,7 @@ export function freshMeta(client: string): Meta {
     queued: 0,
     merged: [],
     unknownCreates: [],
+    ...UNCOUNTED,
   };
 }
 

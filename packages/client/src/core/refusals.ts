@@ -55,18 +55,22 @@ export function unread(draft: Draft, { refusal }: { readonly refusal: Refusal })
   draft.effects.push({ do: "reread" });
 }
 
-function otherwise(draft: Draft, { code, message, extensions }: Refusal): void {
-  if (isTransient(code)) {
-    const after = typeof extensions.retryAfter === "number" ? extensions.retryAfter : 0;
-    draft.effects.push({ do: "again", after });
-  } else if (code === "UNAUTHENTICATED") draft.effects.push({ do: "token" });
+/** In how many seconds a request may be sent again, at the earliest. */
+export function retryAfterOf({ extensions: { retryAfter } }: Refusal): number {
+  return typeof retryAfter === "number" ? retryAfter : 0;
+}
+
+function otherwise(draft: Draft, refusal: Refusal): void {
+  const { code, message } = refusal;
+  if (isTransient(code)) draft.effects.push({ do: "again", after: retryAfterOf(refusal) });
+  else if (code === "UNAUTHENTICATED") draft.effects.push({ do: "token" });
   else draft.effects.push({ do: "halt", code, message });
 }
 
 /** 4.4: it had no effect. Its edits go under another client id, after a pull unless a page has shown the epoch. */
 function sendAgain(draft: Draft, flight: Flight, newId: string): void {
   draft.flight = null;
-  for (const edit of flight.edits) draft.queue.put(edit);
+  draft.queue.put(...flight.edits);
   forgetCopies(draft);
   beginClient(draft, newId);
   if (flight.epoch !== draft.meta.epoch) return;
@@ -105,7 +109,7 @@ function settleConsumed(draft: Draft, flight: Flight, refusal: Refusal, consumed
     report(draft, { n: edit.n, edit, status: "UNKNOWN", error: errorOf(refusal) });
     draft.lingering.put({ ...edit, by: flight.to.id, heard: draft.meta.round, unknown: true });
   }
-  for (const edit of flight.edits.slice(leaves)) draft.queue.put(edit);
+  draft.queue.put(...flight.edits.slice(leaves));
   forgetCopies(draft);
   if (refusal.code === "MUTATION_ID_REUSED" || flight.to.id !== draft.meta.client) beginClient(draft, newId);
   else draft.meta.next = flight.to.firstMutationId + consumed;
@@ -125,7 +129,7 @@ function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
     showSent(draft);
     return;
   }
-  for (const edit of edits) draft.queue.put(edit);
+  draft.queue.put(...edits);
   const part = firstPart(refusal, edits.length);
   fly(draft, edits.slice(0, part), epoch);
 }
@@ -133,7 +137,7 @@ function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
 /** 1.8: the counters of what was sent show without the edit before them that was refused. */
 function showSent(draft: Draft): void {
   const edits = sentAtFront(draft);
-  for (const { sent, ...edit } of edits) if (sent) draft.queue.put(edit);
+  forgetCopies(draft);
   for (const edit of edits) draft.queue.put(asSent(draft, edit));
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Refusal } from "../protocol.js";
+import { beginSweep, sweep } from "./digests.js";
 import { Draft, type Effect, type Need, type Slice, type Writes } from "./draft.js";
 import { edit, PUSH_CHANGES_MAX, type EditOptions, type Intent } from "./edits.js";
 import { ClientError } from "./errors.js";
@@ -11,7 +12,7 @@ import { discard, retry, type Retry } from "./outcomes.js";
 import { begin, page, type Arrival } from "./pages.js";
 import { answer, send, type Answer } from "./pushes.js";
 import type { CoreModel, Flight, Key, Meta } from "./records.js";
-import { isAlive, keyOf, unsentOf } from "./records.js";
+import { keyOf, unsentOf } from "./records.js";
 import { asked, refused, unread, type LastId, type RefusedPush } from "./refusals.js";
 
 /** What a sign-out does with edits that have no answer. */
@@ -46,8 +47,8 @@ export type Event =
       readonly keys: readonly Key[];
     } & Retry)
   | { readonly is: "discard"; readonly n: number }
-  /** Documents that were found dead. `upTo` ends a scan of all documents: the step at which it began. */
-  | { readonly is: "sweep"; readonly docs: readonly Key[]; readonly upTo?: number };
+  /** The next part of all documents is looked at. */
+  | { readonly is: "sweep" };
 
 /** What an event reads, and what it does. */
 interface Kind<E> {
@@ -58,8 +59,9 @@ interface Kind<E> {
 const KINDS: { readonly [K in Event["is"]]: Kind<Extract<Event, { readonly is: K }>> } = {
   edit: { need: ({ intents }) => needOf(intents.map(keyOf)), apply: edit },
   lead: {
-    apply: ({ meta }) => {
-      meta.term += 1;
+    apply: (draft) => {
+      draft.meta.term += 1;
+      beginSweep(draft);
     },
   },
   begin: { apply: begin },
@@ -82,7 +84,7 @@ const KINDS: { readonly [K in Event["is"]]: Kind<Extract<Event, { readonly is: K
   seal: { need: () => ({ lingering: true }), apply: seal },
   retry: { need: ({ keys }) => ({ ...needOf(keys), outcomes: true }), apply: retry },
   discard: { need: () => ({ outcomes: true }), apply: discard },
-  sweep: { need: ({ docs }) => ({ docs }), apply: sweep },
+  sweep: { need: (_, { swept }) => ({ after: swept ?? "" }), apply: sweep },
 };
 
 /** The records to read for an event. */
@@ -133,12 +135,6 @@ export function step(model: CoreModel, slice: Slice, event: Event): Step {
   const draft = new Draft(model, slice);
   kindOf(event).apply(draft, event);
   return { writes: draft.writes(), effects: draft.effects };
-}
-
-/** Deletes dead documents. After all of them were looked at, revocations from before that say nothing any more. */
-function sweep({ meta, docs }: Draft, { upTo = 0 }: { readonly upTo?: number }): void {
-  for (const doc of docs.all()) if (!isAlive(meta, doc)) docs.remove(keyOf(doc));
-  meta.gone = Object.fromEntries(Object.entries(meta.gone).filter(([, step]) => step > upTo));
 }
 
 /** The next page begins with everything. From then on no document has a version until it comes again. */

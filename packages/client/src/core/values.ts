@@ -101,6 +101,12 @@ export function equal(a: Value | undefined, b: Value | undefined): boolean {
   return [...fields].every((field) => equal(own(left, field), own(right, field)));
 }
 
+/** The items before the first one for which it does not hold. */
+export function leading<T>(items: readonly T[], holds: (item: T, at: number) => boolean): readonly T[] {
+  const end = items.findIndex((item, at) => !holds(item, at));
+  return end < 0 ? items : items.slice(0, end);
+}
+
 /** The values of some fields; an absent one is null. */
 export function pick(body: Body, fields: readonly string[]): Body {
   return Object.fromEntries(fields.map((field) => [field, own(body, field) ?? null]));

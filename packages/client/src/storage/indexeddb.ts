@@ -6,15 +6,15 @@ import { keysOf, type Need, type Slice, type Writes } from "../core/draft.js";
 import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
 import { entryOf, nameOf, type Index, type SortKey } from "./entries.js";
 import { memoryStorage } from "./memory.js";
-import { parts } from "./parts.js";
+import { PART, parts } from "./parts.js";
 import type { Closed, Search, StepOptions, Storage } from "./storage.js";
 
 /** Requests at a time. More would block the page's thread while their results arrive. */
 const RUN = 100;
 
-/** Documents at a time, and how many are read at least if fewer are wanted. */
-const PART = 200;
-const PART_MIN = 20;
+/** Documents of an index at a time, and how many are read at least if fewer are wanted. */
+const FOUND = 200;
+const FOUND_MIN = 20;
 
 /** There is none outside of pages. */
 const page = (globalThis as { document?: Document }).document;
@@ -141,12 +141,6 @@ class IndexedDBStorage implements Storage {
     });
   }
 
-  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
-    const lower = after === null ? [type] : [type, after];
-    const range = IDBKeyRange.bound(lower, [type, []], after !== null, true);
-    return this.#read(({ docs }) => all<Doc>(docs.getAll(range, limit)));
-  }
-
   search({ need, index, ranges, descending, limit, begin }: Search): Promise<boolean> {
     return this.#read(async (stores) => {
       const name = nameOf(index);
@@ -162,7 +156,7 @@ class IndexedDBStorage implements Storage {
         const range = IDBKeyRange.bound(lower, upper, true, true);
         // Parts are read faster than single documents. Who takes all of them needs no order.
         if (descending && limit !== Infinity) await walkBack(entries, range, wants);
-        else await walk(entries, index, range, Math.min(Math.max(limit, PART_MIN), PART), wants);
+        else await walk(entries, index, range, Math.min(Math.max(limit, FOUND_MIN), FOUND), wants);
       }
       return true;
     });
@@ -321,6 +315,9 @@ async function slice(stores: Stores, need: Need, meta: Meta, flight: Flight | nu
     const doc = (await done(stores.docs.get(partsOf(key)))) as Doc | undefined;
     if (doc) docs.push(doc);
   });
+  if (need.after !== undefined) {
+    docs.push(...(await all<Doc>(stores.docs.getAll(IDBKeyRange.lowerBound(partsOf(need.after), true), PART))));
+  }
   return {
     meta,
     flight,

@@ -5,6 +5,7 @@
 import { keysOf, type Need, type Slice, type Writes, type Written } from "../core/draft.js";
 import { keyOf } from "../core/records.js";
 import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
+import { PART } from "./parts.js";
 import type { Storage } from "./storage.js";
 
 /** A storage that several clients after one another may open, as a database. */
@@ -37,11 +38,6 @@ class MemoryStorage implements Storage {
     this.#write(run(this.#slice(need(this.#opened(), this.#flight))));
   }
 
-  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
-    const docs = [...this.#docs.values()].filter((doc) => doc.type === type && (after === null || doc.id > after));
-    return Promise.resolve(docs.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit));
-  }
-
   close(): Promise<void> {
     return Promise.resolve();
   }
@@ -69,11 +65,17 @@ class MemoryStorage implements Storage {
     return {
       meta: this.#opened(),
       flight: this.#flight,
-      docs: [...docs, ...unconfirmed],
+      docs: [...docs, ...unconfirmed, ...this.#part(need)],
       queue,
       lingering,
       outcomes: need.outcomes ? sorted(this.#outcomes) : [],
     };
+  }
+
+  #part({ after }: Need): readonly Doc[] {
+    if (after === undefined) return [];
+    const behind = [...this.#docs].filter(([key]) => key > after).sort(([a], [b]) => (a < b ? -1 : 1));
+    return behind.slice(0, PART).map(([, doc]) => doc);
   }
 
   #queued(which: NonNullable<Need["queue"]>): readonly Edit[] {

@@ -2,17 +2,19 @@
  * All documents of a type, dead ones too, in parts that do not hold up a page.
  */
 
-import type { Doc } from "../core/records.js";
+import { keyOf, type Doc } from "../core/records.js";
 import type { Storage } from "./storage.js";
 
-const PART = 500;
+/** How many documents a part has, unless it is the last one. */
+export const PART = 500;
 
-export async function* parts(storage: Pick<Storage, "scan">, type: string): AsyncGenerator<readonly Doc[]> {
-  let after: string | null = null;
-  for (;;) {
-    const docs = await storage.scan(type, after, PART);
-    yield docs;
-    if (docs.length < PART) return;
-    after = docs.at(-1)?.id ?? null;
+export async function* parts(storage: Pick<Storage, "read">, type: string): AsyncGenerator<readonly Doc[]> {
+  for (let after = keyOf({ type, id: "" }); ;) {
+    const { docs } = await storage.read({ after });
+    const own = docs.filter((doc) => doc.type === type);
+    yield own;
+    const last = own.at(-1);
+    if (!last || own.length < PART) return;
+    after = keyOf(last);
   }
 }

@@ -51,8 +51,6 @@ export interface Storage {
     run: (slice: Slice) => Writes,
     options: StepOptions,
   ): Promise<void>;
-  /** Documents of a type in the order of their ids, after an id; dead ones too. */
-  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]>;
   /** False if it does not keep the index, or does not have all documents in it yet. Then nothing is read. */
   search?(search: Search): Promise<boolean>;
   /** Ends its use. Everything stays. */

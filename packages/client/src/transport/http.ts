@@ -92,7 +92,7 @@ export async function answered(response: Response, chunks: AsyncIterable<string>
     if (failure instanceof Refused && failure.refusal.code !== "NETWORK") throw failure;
     const message = `the answer has status ${response.status} and is not that of a gateway`;
     const code = { 401: "UNAUTHENTICATED", 413: "PAYLOAD_TOO_LARGE" }[response.status];
-    throw code === undefined ? unreachable(message, retryAfter) : new Refused({ code, message, extensions: {} });
+    throw unreachable(message, retryAfter, code);
   }
 }
 

@@ -157,6 +157,6 @@ export class Network implements Transport {
   }
 }
 
-function variablesOf({ checkpoint, types, refresh }: Position): object {
-  return { checkpoint, types, ...(refresh.length > 0 && { refresh }) };
+function variablesOf({ checkpoint, types, refresh, reread }: Position): object {
+  return { checkpoint, types, ...(refresh.length > 0 && { refresh }), ...(reread.length > 0 && { reread }) };
 }

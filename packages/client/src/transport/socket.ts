@@ -80,5 +80,5 @@ export function subscribe(
 /** Any code but that of the token may come from a proxy. What the gateway has against a request, it says by POST too. */
 function closed(code: number, reason: string): Refused {
   const message = `the socket was closed with ${code} ${reason}`;
-  return code === 4403 ? new Refused({ code: "UNAUTHENTICATED", message, extensions: {} }) : unreachable(message);
+  return unreachable(message, 0, code === 4403 ? "UNAUTHENTICATED" : undefined);
 }

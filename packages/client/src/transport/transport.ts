@@ -2,6 +2,7 @@
  * What the client needs of a network, and the failures of it. A refusal is data: the core decides what follows.
  */
 
+import { retryAfterOf } from "../core/refusals.js";
 import type { Page, PushInput, Refusal, Result, Value } from "../protocol.js";
 
 /** A request that the gateway refused, or that never arrived. */
@@ -14,8 +15,7 @@ export class Refused extends Error {
 
   /** In how many seconds it may be tried again, at the earliest. */
   get retryAfter(): number {
-    const { retryAfter } = this.refusal.extensions;
-    return typeof retryAfter === "number" ? retryAfter : 0;
+    return retryAfterOf(this.refusal);
   }
 }
 
@@ -24,6 +24,7 @@ export interface Position {
   readonly checkpoint: string | null;
   readonly types: readonly string[];
   readonly refresh: readonly string[];
+  readonly reread: readonly string[];
 }
 
 /** What the gateway says of the token's user, and of a client id. */
@@ -48,9 +49,9 @@ export interface Transport {
   wake(): void;
 }
 
-/** It did not arrive, or what came is no answer of a gateway. It may succeed later. */
-export function unreachable(message: string, retryAfter?: number): Refused {
-  return new Refused({ code: "NETWORK", message, extensions: retryAfter === undefined ? {} : { retryAfter } });
+/** Without another code: it did not arrive, or what came is no answer of a gateway. It may succeed later. */
+export function unreachable(message: string, retryAfter = 0, code = "NETWORK"): Refused {
+  return new Refused({ code, message, extensions: { retryAfter } });
 }
 
 /** The first of an answer's errors. */

@@ -14,13 +14,14 @@ import type { Query, Where } from "../../src/client/query.js";
 import type { ModelValue } from "../../src/client/types.js";
 import type { Intent } from "../../src/core/edits.js";
 import { ClientError } from "../../src/core/errors.js";
-import { freshMeta, isAlive, keyOf } from "../../src/core/records.js";
+import { freshMeta, isAlive } from "../../src/core/records.js";
 import { view } from "../../src/core/view.js";
 import type { Body, Change, Value } from "../../src/protocol.js";
 import { indexedDBStorage } from "../../src/storage/indexeddb.js";
 import { memoryStorage } from "../../src/storage/memory.js";
 import type { Storage } from "../../src/storage/storage.js";
 import { expected } from "./oracle.js";
+import { documentsOf } from "../core/documents.js";
 
 const SCALARS = { due: "DateTime", big: "Long", price: "Decimal" };
 
@@ -186,9 +187,7 @@ class Device {
       case "answer":
         return this.#answer(action.applied, action.fields);
       case "sweep": {
-        const { meta } = await this.storage.read({});
-        const docs = (await this.storage.scan("Task", null, 100)).map(keyOf);
-        await this.engine.do({ is: "sweep", docs, upTo: meta.step });
+        while ((await this.engine.do({ is: "sweep" })).some((it) => it.do === "sweep"));
         return;
       }
       case "restart":
@@ -236,7 +235,7 @@ class Device {
 
   /** All documents in view. */
   async all(): Promise<readonly Body[]> {
-    const docs = await this.storage.scan("Task", null, 100);
+    const docs = await documentsOf(this.storage, "Task");
     const { meta, flight, queue, lingering } = await this.storage.read({ queue: "all", lingering: true });
     const edits = [...lingering, ...(flight?.edits ?? []), ...queue];
     const bodies = IDS.map((id) => {

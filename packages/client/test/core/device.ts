@@ -11,6 +11,7 @@ import { need, step, type Event } from "../../src/core/step.js";
 import { view } from "../../src/core/view.js";
 import type { Body, Change, Page, Policy, Result, SyncedBody } from "../../src/protocol.js";
 import { memoryStorage } from "../../src/storage/memory.js";
+import { documentsOf } from "./documents.js";
 
 const MODEL: CoreModel = {
   types: {
@@ -26,21 +27,24 @@ const MODEL: CoreModel = {
 const AT = "2026-02-28T12:30:00.000Z";
 
 export class Device {
-  readonly #storage = memoryStorage();
+  readonly storage = memoryStorage();
+  types: readonly string[] = ["Task", "Note"];
   #clients = 0;
   #opened: Promise<void> | undefined;
   #from: string | null = null;
   round = 0;
+  /** The scopes that the last pull asked for again. */
+  reread: readonly string[] = [];
 
   #newId(): string {
     return `c${++this.#clients}`;
   }
 
   async do(event: Event): Promise<readonly Effect[]> {
-    this.#opened ??= this.#storage.open(freshMeta(this.#newId()));
+    this.#opened ??= this.storage.open(freshMeta(this.#newId()));
     await this.#opened;
     let effects: readonly Effect[] = [];
-    await this.#storage.step(
+    await this.storage.step(
       (meta, flight) => need(event, meta, flight),
       (slice) => {
         const made = step(MODEL, slice, event);
@@ -78,6 +82,7 @@ export class Device {
     if (begun?.do !== "pull") throw new Error("a pull begins with a request");
     this.#from = begun.checkpoint;
     this.round = begun.round;
+    this.reread = begun.reread;
     return this.page(page, begun.round);
   }
 
@@ -92,8 +97,9 @@ export class Device {
       epoch: "e1",
       ...page,
     };
-    const types = ["Task", "Note"];
-    const effects = await this.do({ is: "page", page: whole, from, types, refresh: [], round, newId: this.#newId() });
+    const { reread, types } = this;
+    const newId = this.#newId();
+    const effects = await this.do({ is: "page", page: whole, from, types, refresh: [], reread, round, newId });
     this.#from = whole.checkpoint;
     return effects;
   }
@@ -130,35 +136,33 @@ export class Device {
   }
 
   async meta(): Promise<Meta> {
-    return (await this.#storage.read({})).meta;
+    return (await this.storage.read({})).meta;
   }
 
   async flight(): Promise<Flight | null> {
-    return (await this.#storage.read({})).flight;
+    return (await this.storage.read({})).flight;
   }
 
   async queue(): Promise<readonly Edit[]> {
-    return (await this.#storage.read({ queue: "all" })).queue;
+    return (await this.storage.read({ queue: "all" })).queue;
   }
 
   async outcomes(): Promise<readonly Outcome[]> {
-    return (await this.#storage.read({ outcomes: true })).outcomes;
+    return (await this.storage.read({ outcomes: true })).outcomes;
   }
 
   /** How many documents are stored, the dead ones too. */
   async stored(): Promise<number> {
-    return (await this.#storage.scan("Task", null, 1000)).length;
+    return (await documentsOf(this.storage, "Task")).length;
   }
 
   async sweep(): Promise<void> {
-    const { meta } = await this.#storage.read({});
-    const docs = (await this.#storage.scan("Task", null, 1000)).map(keyOf);
-    await this.do({ is: "sweep", docs, upTo: meta.step });
+    while ((await this.do({ is: "sweep" })).some((it) => it.do === "sweep"));
   }
 
   /** The version of a document that the device holds; undefined if it holds none. */
   async version(id: string): Promise<number | undefined> {
-    const { meta, docs } = await this.#storage.read({ docs: [keyOf({ type: "Task", id })] });
+    const { meta, docs } = await this.storage.read({ docs: [keyOf({ type: "Task", id })] });
     const [doc] = docs;
     return doc && isAlive(meta, doc) ? versionOf(meta, doc) : undefined;
   }
@@ -166,7 +170,7 @@ export class Device {
   /** The document as its user sees it. */
   async view(id: string): Promise<Body | undefined> {
     const key = keyOf({ type: "Task", id });
-    const { meta, flight, docs, queue, lingering } = await this.#storage.read({
+    const { meta, flight, docs, queue, lingering } = await this.storage.read({
       docs: [key],
       queue: [key],
       lingering: true,

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Effect } from "../../src/core/draft.js";
 import type { Changes, Intent } from "../../src/core/edits.js";
 import { ClientError } from "../../src/core/errors.js";
-import { freshMeta, isAlive, keyOf, versionOf } from "../../src/core/records.js";
+import { freshMeta, isAlive, versionOf } from "../../src/core/records.js";
 import type { Edit, Flight } from "../../src/core/records.js";
 import { need, step, type Event } from "../../src/core/step.js";
 import { add, increment, remove } from "../../src/core/values.js";
@@ -15,11 +15,21 @@ import type { Body, Page } from "../../src/protocol.js";
 import { memoryStorage } from "../../src/storage/memory.js";
 import { model } from "../models/conformance.js";
 import { merged, plain, type EditForm, type Head, type IntentForm, type Line } from "./traces.js";
+import { documentsOf } from "./documents.js";
 
 /** What the core has sent, by the number of the request. */
 type Sent = Effect & { readonly do: "push" | "ask" };
 
 const TYPES = Object.keys(model.types);
+
+/** What a line does, and how the core then is. */
+interface Did {
+  readonly refused: string | undefined;
+  readonly halts: boolean;
+  readonly sends: unknown;
+  readonly reports: readonly string[];
+  readonly state: unknown;
+}
 
 class Player {
   readonly #folds: boolean;
@@ -44,18 +54,18 @@ class Player {
   }
 
   /** What the core does and is by a line, and what it should. */
-  async play(line: Line): Promise<{ readonly now: unknown; readonly then: unknown }> {
+  async play(line: Line): Promise<{ readonly now: Did; readonly then: Did }> {
     const did = await this.#do(line);
-    const { refused, halts = false, sends = null, is = {} } = line;
+    const { refused, halts = false, sends = null, reports = [], is = {} } = line;
     this.#state = merged(this.#state, is);
     return {
       now: { ...did, state: plain(await this.#read()) },
-      then: { refused, halts, sends, state: plain(this.#state) },
+      then: { refused, halts, sends, reports, state: plain(this.#state) },
     };
   }
 
-  async #do(line: Line): Promise<{ refused: string | undefined; halts: boolean; sends: unknown }> {
-    const nothing = { refused: undefined, halts: false, sends: null };
+  async #do(line: Line): Promise<Omit<Did, "state">> {
+    const nothing = { refused: undefined, halts: false, sends: null, reports: [] };
     if (line.do === "restart") {
       await this.#sweep();
       return nothing;
@@ -69,6 +79,7 @@ class Player {
         line.edits.slice(0, after - before).forEach((it, nth) => this.#numbers.set(before + nth, it.edit));
       const sent = effects.find((it): it is Sent => it.do === "push" || it.do === "ask");
       const halts = effects.some((it) => it.do === "halt");
+      if (line.do === "page") return { ...nothing, halts, reports: await this.#reports(line) };
       if (line.do !== "send") return { ...nothing, halts };
       if (sent) this.#sent.set(line.request, sent);
       return { ...nothing, halts, sends: sent ? sends(sent) : {} };
@@ -78,12 +89,17 @@ class Player {
     }
   }
 
+  /** The scopes of a page that is compared, as far as they differ. */
+  async #reports({ page, round }: Line & { readonly do: "page" }): Promise<readonly string[]> {
+    const { meta } = await this.#storage.read({});
+    if (!page.digests || round === null || round <= meta.answered) return [];
+    const named = page.digests.map(({ scope }) => scope);
+    return named.filter((scope) => scope in (meta.differing ?? {})).sort();
+  }
+
   /** What the client does when it has begun: it deletes what is dead. Nobody sees a difference. */
   async #sweep(): Promise<void> {
-    const { meta } = await this.#storage.read({});
-    const scans = TYPES.map((type) => this.#storage.scan(type, null, 1000));
-    const docs = (await Promise.all(scans)).flat().map(keyOf);
-    await this.#step({ is: "sweep", docs, upTo: meta.step });
+    while ((await this.#step({ is: "sweep" })).some((it) => it.do === "sweep"));
   }
 
   async #step(event: Event): Promise<readonly Effect[]> {
@@ -118,8 +134,8 @@ class Player {
       case "begin":
         return { is: "begin" };
       case "page": {
-        const { from, round, types = TYPES, refresh = [] } = line;
-        return { is: "page", page: page(line.page), from, round, types, refresh, newId };
+        const { from, round, types = TYPES, refresh = [], reread = [] } = line;
+        return { is: "page", page: page(line.page), from, round, types, refresh, reread, newId };
       }
       case "unread":
         return { is: "unread", refusal: refusal(line.code) };
@@ -149,7 +165,7 @@ class Player {
       lingering: true,
       outcomes: true,
     });
-    const scans = TYPES.map((type) => this.#storage.scan(type, null, 1000));
+    const scans = TYPES.map((type) => documentsOf(this.#storage, type));
     const docs = (await Promise.all(scans)).flat().filter((doc) => isAlive(meta, doc));
     const edits = [...lingering, ...(flight?.edits ?? []), ...queue];
     const keys = new Map([...docs, ...edits].map(({ type, id }) => [`${type}/${id}`, { type, id }]));
@@ -163,6 +179,7 @@ class Player {
       );
       return [name, seen && fields(seen)];
     });
+    const reread = Object.entries(meta.differing ?? {}).flatMap(([scope, asks]) => (asks ? [scope] : []));
     return {
       client: meta.client,
       next: meta.next,
@@ -170,6 +187,7 @@ class Player {
       checkpoint: meta.checkpoint,
       round: meta.round,
       refresh: [...meta.refresh].sort(),
+      reread: reread.length > 0 ? reread : null,
       docs: Object.fromEntries(
         docs.map((doc) => {
           const unseen = doc.seen < meta.no || null;

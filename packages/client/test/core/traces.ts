@@ -41,6 +41,7 @@ type Step =
       readonly round: number | null;
       readonly types?: readonly string[];
       readonly refresh?: readonly string[];
+      readonly reread?: readonly string[];
       readonly page: Page;
     }
   | { readonly do: "unread"; readonly code: string }
@@ -55,6 +56,7 @@ export type Line = Step & {
   readonly refused?: string;
   readonly halts?: boolean;
   readonly sends?: unknown;
+  readonly reports?: readonly string[];
   readonly is?: Patch;
 };
 
@@ -74,13 +76,7 @@ export interface Trace {
 export async function traces(directory: string): Promise<readonly Trace[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith(".jsonl"));
   const read = names.map(async (name) => ({ name, text: await readFile(join(directory, name), "utf8") }));
-  return (await Promise.all(read)).filter(isPlayed).sort((a, b) => a.text.length - b.text.length);
-}
-
-/** The core does not compare digests yet (1.18), so it skips the traces in which something follows from them. */
-function isPlayed({ text }: Trace): boolean {
-  const head = JSON.parse(text.slice(0, text.indexOf("\n"))) as Head;
-  return !(head.digests ?? false);
+  return (await Promise.all(read)).sort((a, b) => a.text.length - b.text.length);
 }
 
 /** A state without what is null or empty. */

@@ -19,10 +19,10 @@ import { Refused } from "../../src/transport/transport.js";
 import { model } from "../models/example.js";
 import { changesOf } from "./client-device.js";
 import { Life, MortalStorage } from "./mortal.js";
+import { documentsOf } from "../core/documents.js";
 
 const TYPES = Object.keys(model.types);
 const NEVER = new AbortController().signal;
-const SCAN = 10_000;
 
 /** What a test does to a core, besides what every device knows. */
 export type Special = "pull" | "push" | "deliver" | "lose" | "forget" | "crash";
@@ -126,7 +126,16 @@ export class CoreDevice implements Device {
     const effects = await this.#life.orDie(this.#engine.do(event));
     const halt = effects.find((effect) => effect.do === "halt");
     if (halt) this.#halted ??= `${halt.code}: ${halt.message}`;
+    if (event.is === "page") await this.#compared();
     return effects;
+  }
+
+  /** Nothing changes a device behind its back here, so its digests are those of the gateway. */
+  async #compared(): Promise<void> {
+    const { meta } = await this.#storage.read({});
+    if (Object.keys(meta.differing ?? {}).length > 0) {
+      throw new Error(`false differences: ${JSON.stringify(meta.differing)}`);
+    }
   }
 
   special(act: Special, n: number): Promise<void> {
@@ -157,9 +166,9 @@ export class CoreDevice implements Device {
     await this.#hear(async () => {
       const [pull] = await this.#do({ is: "begin" });
       if (pull?.do !== "pull") throw new Error("a pull begins with a request");
-      const { checkpoint: from, round, refresh } = pull;
-      const page = await this.#network.pull({ checkpoint: from, types: TYPES, refresh }, NEVER);
-      return { is: "page", page, from, types: TYPES, refresh, round, newId: crypto.randomUUID() };
+      const { checkpoint: from, round, refresh, reread } = pull;
+      const page = await this.#network.pull({ checkpoint: from, types: TYPES, refresh, reread }, NEVER);
+      return { is: "page", page, from, types: TYPES, refresh, reread, round, newId: crypto.randomUUID() };
     });
   }
 
@@ -229,6 +238,7 @@ export class CoreDevice implements Device {
   }
 
   async #settle(): Promise<void> {
+    while ((await this.#do({ is: "sweep" })).some((effect) => effect.do === "sweep"));
     for (let turn = 0; turn < 100 && this.#halted === undefined; turn++) {
       while (this.#mailbox.length > 0) await this.#deliver(0, false);
       const need = { unconfirmed: true, lingering: true };
@@ -250,7 +260,7 @@ export class CoreDevice implements Device {
     const edits = [...lingering, ...(flight?.edits ?? []), ...queue];
     const documents: Record<string, Body> = {};
     for (const type of TYPES) {
-      const docs = new Map((await this.#storage.scan(type, null, SCAN)).map((doc) => [doc.id, doc]));
+      const docs = new Map((await documentsOf(this.#storage, type)).map((doc) => [doc.id, doc]));
       const mine = edits.filter((edit) => edit.type === type);
       for (const id of new Set([...docs.keys(), ...mine.map((edit) => edit.id)])) {
         const doc = docs.get(id);

@@ -41,7 +41,6 @@ function failing(storage: Storage, fails: () => string | undefined): Storage {
     durable: storage.durable,
     open: (...how) => storage.open(...how),
     read: (need) => storage.read(need),
-    scan: (type, after, limit) => storage.scan(type, after, limit),
     close: () => storage.close(),
     destroy: () => storage.destroy(),
     step: (need, run, options) => {

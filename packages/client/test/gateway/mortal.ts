@@ -4,7 +4,7 @@
 
 import { Killed } from "@tidegate/conformance";
 import type { Need, Slice, Writes } from "../../src/core/draft.js";
-import type { Doc, Flight, Meta } from "../../src/core/records.js";
+import type { Flight, Meta } from "../../src/core/records.js";
 import type { Search, StepOptions, Storage } from "../../src/storage/storage.js";
 
 /** One run of an application. */
@@ -96,13 +96,6 @@ export class MortalStorage implements Storage {
   ): Promise<void> {
     await this.life.until();
     await this.life.write(() => this.inner.step(need, run, options));
-  }
-
-  async scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
-    await this.life.until();
-    const docs = await this.inner.scan(type, after, limit);
-    await this.life.until();
-    return docs;
   }
 
   async search(search: Search): Promise<boolean> {

@@ -6,7 +6,7 @@
 import { closeSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Need, Slice, Writes } from "../../src/core/draft.js";
-import type { Doc, Flight, Meta } from "../../src/core/records.js";
+import type { Flight, Meta } from "../../src/core/records.js";
 import { memoryStorage, type Storage } from "../../src/index.js";
 import type { StepOptions } from "../../src/storage/storage.js";
 import { forgetFlight } from "../gateway/breaks.js";
@@ -72,10 +72,6 @@ export class FileStorage implements Storage {
       return writes;
     };
     return this.#memory.step(need, stored, options);
-  }
-
-  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
-    return this.#memory.scan(type, after, limit);
   }
 
   close(): Promise<void> {

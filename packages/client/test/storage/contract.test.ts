@@ -11,6 +11,8 @@ import { BEHIND, nameOf, type Bound, type Index } from "../../src/storage/entrie
 import { indexedDBStorage } from "../../src/storage/indexeddb.js";
 import { memoryStorage } from "../../src/storage/memory.js";
 import type { Storage } from "../../src/storage/storage.js";
+import { PART } from "../../src/storage/parts.js";
+import { documentsOf } from "../core/documents.js";
 
 let databases = 0;
 const STORAGES: Readonly<Record<string, () => Storage>> = {
@@ -141,30 +143,33 @@ for (const [name, make] of Object.entries(STORAGES)) {
     assert.deepEqual((await storage.read({})).flight?.to, flight.to);
     await putDocs(storage, doc("a"));
     await put(storage, { meta, flight: null, docs: [[key("a"), null]] });
-    assert.deepEqual([(await storage.read({})).flight, await storage.scan("Task", null, 9)], [null, []]);
+    assert.deepEqual([(await storage.read({})).flight, await documentsOf(storage, "Task")], [null, []]);
   });
 
   promise("the documents of a type go at once, before what the step writes", async (storage) => {
     await putDocs(storage, doc("a"), doc("b", { type: "Note" }));
     await put(storage, { types: ["Task"], docs: [[key("c"), doc("c")]] });
     assert.deepEqual(
-      (await storage.scan("Task", null, 9)).map((it) => it.id),
+      (await documentsOf(storage, "Task")).map((it) => it.id),
       ["c"],
     );
-    assert.equal((await storage.scan("Note", null, 9)).length, 1);
+    assert.equal((await documentsOf(storage, "Note")).length, 1);
   });
 
-  promise("a scan gives the documents of a type in order, part by part", async (storage) => {
-    const ids = Array.from({ length: 250 }, (_, at) => `${at}`);
-    await putDocs(storage, ...ids.map((id) => doc(id)), doc("x", { type: "Note" }));
-    const found: string[] = [];
-    for (let after: string | null = null; ;) {
-      const part: readonly Doc[] = await storage.scan("Task", after, 100);
-      found.push(...part.map((it) => it.id));
-      if (part.length < 100) break;
-      after = part.at(-1)?.id ?? null;
+  promise("all documents come in the order of their keys, part by part", async (storage) => {
+    const ids = Array.from({ length: 2 * PART + 1 }, (_, at) => `${at}`);
+    await putDocs(storage, ...ids.map((id) => doc(id)), doc("x", { type: "Note" }), doc("y", { type: "TaskList" }));
+    const found: Key[] = [];
+    for (let after = ""; ;) {
+      const part: readonly Doc[] = (await storage.read({ after })).docs;
+      assert.ok(part.length <= PART);
+      const last = part.at(-1);
+      if (!last) break;
+      found.push(...part.map(keyOf));
+      after = keyOf(last);
     }
-    assert.deepEqual(found, ids.sort());
+    assert.deepEqual(found, [key("x", "Note"), ...ids.sort().map((id) => key(id)), key("y", "TaskList")]);
+    assert.deepEqual((await documentsOf(storage, "Task")).length, ids.length);
   });
 
   promise("steps at the same time follow one another", async (storage) => {
