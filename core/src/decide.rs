@@ -332,17 +332,6 @@ impl DecisionContext<'_> {
         base.is_before(field_version(entry, field))
     }
 
-    /// Whether this change's edit comes after the one that made `version`.
-    fn is_later_than_version(&self, change: &Change, entry: &Entry, version: Version) -> bool {
-        let theirs = entry.writers.get(&version);
-        theirs.is_none_or(|theirs| self.is_later_than(change, theirs))
-    }
-
-    /// Whether this change's edit comes after that of `writer`.
-    fn is_later_than(&self, change: &Change, writer: &Writer) -> bool {
-        self.requested_writer(change).order() > writer.order()
-    }
-
     /// The latest of the edits by others after the base.
     fn latest_other_writer<'e>(&self, entry: &'e Entry, base: BaseState) -> Option<&'e Writer> {
         entry
@@ -351,22 +340,6 @@ impl DecisionContext<'_> {
             .filter(|(version, writer)| base.is_before(**version) && !self.is_same_client(writer))
             .map(|(_, writer)| writer)
             .max_by_key(|writer| writer.order())
-    }
-
-    /// Whether a stale change that must win or lose as a whole wins, under an overlap rule.
-    fn whole_change_wins(
-        &self,
-        overlap: Overlap,
-        change: &Change,
-        entry: &Entry,
-        base: BaseState,
-    ) -> bool {
-        // SERVER_WINS also holds if no other writer is named any more: what others added to a counter, a set or a text
-        // stands in a field that this client may have written since.
-        client_wins(overlap, || {
-            self.latest_other_writer(entry, base)
-                .is_none_or(|theirs| self.is_later_than(change, theirs))
-        }) == Some(true)
     }
 
     /// The overlap rule that the policy comes down to where a change wins or loses as a whole.
@@ -429,6 +402,37 @@ impl DecisionContext<'_> {
             version
         };
         Ok((version, run))
+    }
+}
+
+/// A change, and the entry that it is brought onto.
+#[derive(Clone, Copy)]
+struct Rebase<'a> {
+    context: &'a DecisionContext<'a>,
+    entry: &'a Entry,
+    change: &'a Change,
+}
+
+impl Rebase<'_> {
+    /// Whether the change's edit comes after the one that made `version`.
+    fn is_later_than_version(&self, version: Version) -> bool {
+        let theirs = self.entry.writers.get(&version);
+        theirs.is_none_or(|theirs| self.is_later_than(theirs))
+    }
+
+    /// Whether the change's edit comes after that of `writer`.
+    fn is_later_than(&self, writer: &Writer) -> bool {
+        self.context.requested_writer(self.change).order() > writer.order()
+    }
+
+    /// Whether a stale change that must win or lose as a whole wins.
+    fn wins(&self, base: BaseState) -> bool {
+        // SERVER_WINS also holds if no other writer is named any more: what others added to a counter, a set or a text
+        // stands in a field that this client may have written since.
+        client_wins(self.context.overlap_for_whole_change(), || {
+            let theirs = self.context.latest_other_writer(self.entry, base);
+            theirs.is_none_or(|theirs| self.is_later_than(theirs))
+        }) == Some(true)
     }
 }
 

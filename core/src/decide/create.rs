@@ -1,7 +1,7 @@
 //! What a create does: to no document, to a tombstone, to a living document of the same id.
 
 use super::{
-    BaseState, Decision, DecisionContext, client_wins, defer, next_or_exhausted,
+    BaseState, Decision, DecisionContext, Rebase, client_wins, defer, next_or_exhausted,
     update::{self, FieldUpdate},
 };
 use crate::{
@@ -69,10 +69,18 @@ struct NewDocument<'a> {
     scope: Scope,
 }
 
-impl NewDocument<'_> {
+impl<'a> NewDocument<'a> {
+    fn onto(&self, entry: &'a Entry) -> Rebase<'a> {
+        Rebase {
+            context: self.context,
+            entry,
+            change: self.change,
+        }
+    }
+
     fn over_tombstone(
         self,
-        entry: &Entry,
+        entry: &'a Entry,
         base: Option<BaseVersion>,
     ) -> Result<Decision, Rejection> {
         let context = self.context;
@@ -84,13 +92,8 @@ impl NewDocument<'_> {
             Status::Merged
         };
         if status == Status::Merged && context.overlap_for_whole_change() == Overlap::Manual {
-            return defer::defer_change(
-                context,
-                entry,
-                self.change,
-                ClientChange::Created(self.document),
-                None,
-            );
+            let rebase = self.onto(entry);
+            return rebase.defer_change(ClientChange::Created(self.document), None);
         }
         if status == Status::Merged && !self.wins_over_tombstone(entry) {
             return Ok(Decision::keep(Status::Conflict, None));
@@ -99,15 +102,14 @@ impl NewDocument<'_> {
         Ok(self.incarnation(version, run, Some(entry), status))
     }
 
-    fn wins_over_tombstone(&self, entry: &Entry) -> bool {
-        let context = self.context;
-        client_wins(context.overlap_for_whole_change(), || {
-            context.is_later_than_version(self.change, entry, entry.version)
+    fn wins_over_tombstone(&self, entry: &'a Entry) -> bool {
+        client_wins(self.context.overlap_for_whole_change(), || {
+            self.onto(entry).is_later_than_version(entry.version)
         }) == Some(true)
     }
 
-    fn over_live(self, entry: &Entry) -> Result<Decision, Rejection> {
-        let context = self.context;
+    fn over_live(self, entry: &'a Entry) -> Result<Decision, Rejection> {
+        let (context, rebase) = (self.context, self.onto(entry));
         let settable = || {
             context
                 .document_type
@@ -126,15 +128,10 @@ impl NewDocument<'_> {
             .filter_map(|field| self.decide(entry, field).transpose())
             .collect::<Result<_, _>>()?;
         if context.leaves_open() {
-            return defer::defer_change(
-                context,
-                entry,
-                self.change,
-                ClientChange::Created(self.document),
-                Some(fields),
-            );
+            let mine = ClientChange::Created(self.document);
+            return rebase.defer_change(mine, Some(fields));
         }
-        let pending = defer::defer_fields(context, entry, self.change, &fields)?;
+        let pending = rebase.defer_fields(&fields)?;
         let stands = |side: &Option<Value>, outcome: &FieldOutcome| {
             context.same(&outcome.field, side.as_ref(), outcome.theirs.as_ref())
         };
@@ -153,13 +150,13 @@ impl NewDocument<'_> {
                 pending,
             });
         }
-        update::write(context, entry, self.change, fields, Status::Merged)
-            .map(|decision| defer::with_pending(decision, pending))
+        let decision = rebase.write(fields, Status::Merged)?;
+        Ok(defer::with_pending(decision, pending))
     }
 
     /// Under MERGE each field that the create sets is settled as if it were stale from nothing. Under the other
     /// policies the document is taken or left as a whole, including absent fields.
-    fn decide(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
+    fn decide(&self, entry: &'a Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
         let context = self.context;
         let mine = self.document.get(&field.stored_as);
         if context.policy == Policy::Merge {
@@ -171,21 +168,15 @@ impl NewDocument<'_> {
                 mine,
                 seen: None,
             };
-            let settled =
-                update::merge_stale(context, entry, self.change, BaseState::Nothing, &edit)?;
+            let settled = self.onto(entry).merge_stale(BaseState::Nothing, &edit)?;
             return Ok(Some(update::outcome(entry, &edit, settled)));
         }
         let theirs = update::current(entry, &field.stored_as);
         if mine.is_none() && theirs.is_none() {
             return Ok(None);
         }
-        let wins = context.policy != Policy::ServerWins
-            && context.whole_change_wins(
-                context.overlap_for_whole_change(),
-                self.change,
-                entry,
-                BaseState::Nothing,
-            );
+        let wins =
+            context.policy != Policy::ServerWins && self.onto(entry).wins(BaseState::Nothing);
         let (result, taken) = if wins {
             (mine, Taken::Mine)
         } else {

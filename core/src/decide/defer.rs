@@ -3,10 +3,9 @@
 //! The settling of a change decides whether it is pending. A pending change must be allowed: it is checked here as if
 //! it were applied, so that no one is asked about a change that could never be applied.
 
-use super::{Decision, DecisionContext, check_bytes};
+use super::{Decision, Rebase, check_bytes};
 use crate::{
     change::{Action, Change, Rejection, RejectionCode},
-    entry::Entry,
     grant,
     id::Scope,
     inbox::{ClientChange, PendingConflict},
@@ -15,82 +14,108 @@ use crate::{
     value::Document,
 };
 
-/// Makes all of a change pending. An update without effect needs no question.
-pub(super) fn defer_change(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    mine: ClientChange,
-    fields: Option<Vec<FieldOutcome>>,
-) -> Result<Decision, Rejection> {
-    let differs = |outcome: &FieldOutcome| {
-        let (mine, theirs) = (outcome.mine.as_ref(), outcome.theirs.as_ref());
-        !context.same(&outcome.field, mine, theirs)
-    };
-    if let Some(fields) = &fields
-        && !fields.iter().any(differs)
-    {
-        return Ok(Decision::keep(Status::Applied, None));
-    }
-    let named = match &fields {
-        Some(fields) => {
-            let fields = fields.iter().filter(|outcome| differs(outcome));
-            fields.map(|outcome| outcome.field.clone()).collect()
+impl Rebase<'_> {
+    /// Makes all of a change pending. An update without effect needs no question.
+    pub(super) fn defer_change(
+        &self,
+        mine: ClientChange,
+        fields: Option<Vec<FieldOutcome>>,
+    ) -> Result<Decision, Rejection> {
+        let context = self.context;
+        let differs = |outcome: &FieldOutcome| {
+            let (mine, theirs) = (outcome.mine.as_ref(), outcome.theirs.as_ref());
+            !context.same(&outcome.field, mine, theirs)
+        };
+        if let Some(fields) = &fields
+            && !fields.iter().any(differs)
+        {
+            return Ok(Decision::keep(Status::Applied, None));
         }
-        None => mine
-            .document()
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.clone())
-            .collect(),
-    };
-    let pending = PendingConflict {
-        fields: named,
-        enters: target_scope(context, entry, change, &mine)?,
-        base: base_fields(change)?.cloned(),
-        mine,
-    };
-    Ok(match context.policy {
-        Policy::Webhook => Decision::NeedsWebhook(pending),
-        _ => Decision::Keep {
-            status: Status::Conflict,
-            fields,
-            pending: Some(pending),
-        },
-    })
-}
-
-/// Makes the fields pending that MANUAL leaves to a person, if there are any.
-pub(super) fn defer_fields(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    outcomes: &[FieldOutcome],
-) -> Result<Option<PendingConflict>, Rejection> {
-    let left = outcomes
-        .iter()
-        .filter(|outcome| outcome.rule == Rule::Manual);
-    let fields: Vec<String> = left.map(|outcome| outcome.field.clone()).collect();
-    if fields.is_empty() {
-        return Ok(None);
+        let named = match &fields {
+            Some(fields) => {
+                let fields = fields.iter().filter(|outcome| differs(outcome));
+                fields.map(|outcome| outcome.field.clone()).collect()
+            }
+            None => mine
+                .document()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect(),
+        };
+        let pending = PendingConflict {
+            fields: named,
+            enters: self.target_scope(&mine)?,
+            base: base_fields(self.change)?.cloned(),
+            mine,
+        };
+        Ok(match context.policy {
+            Policy::Webhook => Decision::NeedsWebhook(pending),
+            _ => Decision::Keep {
+                status: Status::Conflict,
+                fields,
+                pending: Some(pending),
+            },
+        })
     }
-    let only = |document: &Document| -> Document {
-        let kept = document.iter().filter(|(name, _)| fields.contains(name));
-        kept.map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    let wanted = match &change.action {
-        Action::Create { document, .. } => Some(document),
-        Action::Update { set, .. } => Some(set),
-        Action::Delete { .. } => None,
-    };
-    let mine = ClientChange::Changed(wanted.map(only).unwrap_or_default());
-    Ok(Some(PendingConflict {
-        enters: target_scope(context, entry, change, &mine)?,
-        base: base_fields(change)?.map(only),
-        mine,
-        fields,
-    }))
+
+    /// Makes the fields pending that MANUAL leaves to a person, if there are any.
+    pub(super) fn defer_fields(
+        &self,
+        outcomes: &[FieldOutcome],
+    ) -> Result<Option<PendingConflict>, Rejection> {
+        let left = outcomes
+            .iter()
+            .filter(|outcome| outcome.rule == Rule::Manual);
+        let fields: Vec<String> = left.map(|outcome| outcome.field.clone()).collect();
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let only = |document: &Document| -> Document {
+            let kept = document.iter().filter(|(name, _)| fields.contains(name));
+            kept.map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        };
+        let wanted = match &self.change.action {
+            Action::Create { document, .. } => Some(document),
+            Action::Update { set, .. } => Some(set),
+            Action::Delete { .. } => None,
+        };
+        let mine = ClientChange::Changed(wanted.map(only).unwrap_or_default());
+        Ok(Some(PendingConflict {
+            enters: self.target_scope(&mine)?,
+            base: base_fields(self.change)?.map(only),
+            mine,
+            fields,
+        }))
+    }
+
+    /// The scope in which the document would be. The caller must have the right to write to it. An edit of a deleted
+    /// document need not name it.
+    fn target_scope(&self, mine: &ClientChange) -> Result<Option<Scope>, Rejection> {
+        let Self {
+            context,
+            entry,
+            change,
+        } = *self;
+        let Some(fields) = mine.document() else {
+            return Ok(None);
+        };
+        let mut document = match mine {
+            ClientChange::Created(_) => Document::new(),
+            _ => entry.body.clone().unwrap_or_default(),
+        };
+        document.extend(fields.clone());
+        check_bytes("the document", &document)?;
+        match grant::scope_of(context.document_type, &change.key.id, &document) {
+            Ok(scope) => context.check_write(&scope).map(|()| Some(scope)),
+            Err(error) if entry.body.is_some() => Err(Rejection::new(
+                RejectionCode::InvalidScope,
+                error.to_string(),
+            )),
+            Err(_) => Ok(None),
+        }
+    }
 }
 
 /// Adds the pending part to a decision about the rest.
@@ -109,31 +134,4 @@ fn base_fields(change: &Change) -> Result<Option<&Document>, Rejection> {
     };
     seen.map_or(Ok(()), |seen| check_bytes("`base`", seen))
         .map(|()| seen)
-}
-
-/// The scope in which the document would be. The caller must have the right to write to it. An edit of a deleted
-/// document need not name it.
-fn target_scope(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    mine: &ClientChange,
-) -> Result<Option<Scope>, Rejection> {
-    let Some(fields) = mine.document() else {
-        return Ok(None);
-    };
-    let mut document = match mine {
-        ClientChange::Created(_) => Document::new(),
-        _ => entry.body.clone().unwrap_or_default(),
-    };
-    document.extend(fields.clone());
-    check_bytes("the document", &document)?;
-    match grant::scope_of(context.document_type, &change.key.id, &document) {
-        Ok(scope) => context.check_write(&scope).map(|()| Some(scope)),
-        Err(error) if entry.body.is_some() => Err(Rejection::new(
-            RejectionCode::InvalidScope,
-            error.to_string(),
-        )),
-        Err(_) => Ok(None),
-    }
 }

@@ -1,6 +1,6 @@
 //! What a delete does to an entry.
 
-use super::{Decision, DecisionContext, Staleness, defer, prune_writers};
+use super::{Decision, DecisionContext, Rebase, Staleness, prune_writers};
 use crate::{
     change::{BaseVersion, Change, Rejection},
     entry::Entry,
@@ -16,28 +16,23 @@ pub(super) fn decide(
     base: BaseVersion,
 ) -> Result<Decision, Rejection> {
     let entry = context.writable(entry)?;
-    let overlap = context.overlap_for_whole_change();
+    let rebase = Rebase {
+        context,
+        entry,
+        change,
+    };
     let applies = match context.staleness(entry, base)? {
         Staleness::Clean => true,
         Staleness::OfDeleted => false,
-        Staleness::Stale(_) if overlap == Overlap::Manual => {
-            return defer::defer_change(context, entry, change, ClientChange::Deleted, None);
+        Staleness::Stale(_) if context.overlap_for_whole_change() == Overlap::Manual => {
+            return rebase.defer_change(ClientChange::Deleted, None);
         }
-        Staleness::Stale(base) => context.whole_change_wins(overlap, change, entry, base),
+        Staleness::Stale(base) => rebase.wins(base),
     };
-    if applies {
-        tombstone(context, entry, change)
-    } else {
-        Ok(Decision::keep(Status::Conflict, None))
+    // It applies whole or not at all, so it is APPLIED even if it was stale.
+    if !applies {
+        return Ok(Decision::keep(Status::Conflict, None));
     }
-}
-
-/// A delete applies whole or not at all, so it is APPLIED even if it was stale.
-fn tombstone(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-) -> Result<Decision, Rejection> {
     let (version, run) = context.next_version(entry)?;
     let previous = entry.writers.values().max_by_key(|writer| writer.order());
     let mut next = Entry {

@@ -3,7 +3,7 @@
 //! The fields of a create that meets a living document follow the same rules.
 
 use super::{
-    BaseState, Decision, DecisionContext, Staleness, client_wins, defer, field_version,
+    BaseState, Decision, DecisionContext, Rebase, Staleness, client_wins, defer, field_version,
     merge::{self, MergeContext, ThreeWay},
     prune_writers,
 };
@@ -36,35 +36,30 @@ pub(super) fn decide(
 ) -> Result<Decision, Rejection> {
     check_set(context, edit.set)?;
     let entry = context.writable(entry)?;
+    let rebase = Rebase {
+        context,
+        entry,
+        change,
+    };
+    let mine = || ClientChange::Changed(edit.set.clone());
     let conflict = |fields| Ok(Decision::keep(Status::Conflict, fields));
     match context.staleness(entry, edit.base)? {
-        Staleness::OfDeleted if context.leaves_open() => defer::defer_change(
-            context,
-            entry,
-            change,
-            ClientChange::Changed(edit.set.clone()),
-            None,
-        ),
+        Staleness::OfDeleted if context.leaves_open() => rebase.defer_change(mine(), None),
         Staleness::OfDeleted => conflict(None),
         Staleness::Clean => {
-            let fields = resolve_fields(context, entry, edit, |edit| {
-                apply_clean(context, entry, change, edit)
-            })?;
-            write(context, entry, change, fields, Status::Applied)
+            let fields = rebase.resolve_fields(edit, |edit| rebase.apply_clean(edit))?;
+            rebase.write(fields, Status::Applied)
         }
         Staleness::Stale(base) => {
-            let fields = resolve_fields(context, entry, edit, |edit| {
-                merge_stale(context, entry, change, base, edit)
-            })?;
+            let fields = rebase.resolve_fields(edit, |edit| rebase.merge_stale(base, edit))?;
             if context.leaves_open() {
-                let mine = ClientChange::Changed(edit.set.clone());
-                return defer::defer_change(context, entry, change, mine, Some(fields));
+                return rebase.defer_change(mine(), Some(fields));
             }
-            let pending = defer::defer_fields(context, entry, change, &fields)?;
+            let pending = rebase.defer_fields(&fields)?;
             let decision = if fields.iter().all(|outcome| outcome.taken == Taken::Theirs) {
                 conflict(Some(fields))
             } else {
-                write(context, entry, change, fields, Status::Merged)
+                rebase.write(fields, Status::Merged)
             };
             decision.map(|decision| defer::with_pending(decision, pending))
         }
@@ -99,179 +94,218 @@ pub(super) struct ResolvedField {
     rule: Rule,
 }
 
-/// Settles one field of a stale change (rules.md 4.7 and 4.8).
-pub(super) fn merge_stale(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    base: BaseState,
-    edit: &FieldUpdate<'_>,
-) -> Result<ResolvedField, Rejection> {
-    let name = &edit.field.stored_as;
-    let theirs = current(entry, name);
-    if context.policy == Policy::ServerWins || context.leaves_open() {
-        let rule = if context.same(name, Some(edit.mine), theirs) {
-            Rule::NoOverlap
-        } else {
-            context.overlap_for_whole_change().into()
-        };
-        return Ok(keep_theirs(edit, entry, rule));
-    }
-    if let Some(joined) = join(context, entry, change, edit)? {
-        let alone = !context.changed_since(entry, name, base);
-        return Ok(if alone {
-            joined.without_overlap()
-        } else {
-            joined
-        });
-    }
-    let difference = edit.field.merge.is_some_and(merge::is_difference);
-    // A value that could not be joined is pending, even if this client wrote last: its edit may have been joined with
-    // another's.
-    let waits = context.overlap_for_whole_change() == Overlap::Manual
-        && edit.seen.is_some()
-        && merge::merge_rule(context.model, edit.field).is_some();
-    if difference || waits {
-        return Ok(if context.changed_since(entry, name, base) {
-            by_overlap(
-                context,
-                context.overlap_for_whole_change(),
-                entry,
-                change,
-                edit,
-            )
-        } else {
-            take_mine(edit, Rule::NoOverlap)
-        });
-    }
-    let shown_same =
-        base == BaseState::Nothing && edit.seen.is_some() && context.same(name, edit.seen, theirs);
-    let overlaps = context.changed_by_another(entry, name, base)
-        && !context.same(name, Some(edit.mine), theirs)
-        && !shown_same;
-    if overlaps {
-        Ok(resolve_overlap(context, entry, change, edit))
-    } else {
-        Ok(take_mine(edit, Rule::NoOverlap))
-    }
-}
-
-/// Settles a field that both sides changed, by its `@merge` if the policy uses it.
-fn resolve_overlap(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    edit: &FieldUpdate<'_>,
-) -> ResolvedField {
-    let theirs = current(entry, &edit.field.stored_as);
-    let strategy = edit.field.merge.filter(|_| context.policy == Policy::Merge);
-    let wins = match strategy {
-        None => {
-            return by_overlap(
-                context,
-                context.overlap_for_whole_change(),
-                entry,
-                change,
-                edit,
-            );
+impl Rebase<'_> {
+    /// Settles one field of a stale change (rules.md 4.7 and 4.8).
+    pub(super) fn merge_stale(
+        &self,
+        base: BaseState,
+        edit: &FieldUpdate<'_>,
+    ) -> Result<ResolvedField, Rejection> {
+        let Self { context, entry, .. } = *self;
+        let name = &edit.field.stored_as;
+        let theirs = current(entry, name);
+        if context.policy == Policy::ServerWins || context.leaves_open() {
+            let rule = if context.same(name, Some(edit.mine), theirs) {
+                Rule::NoOverlap
+            } else {
+                context.overlap_for_whole_change().into()
+            };
+            return Ok(self.keep_theirs(edit, rule));
         }
-        Some(MergeStrategy::Server) => false,
-        Some(MergeStrategy::Client) => true,
-        Some(MergeStrategy::Max) => merge::is_above(edit.mine, theirs),
-        Some(MergeStrategy::Min) => merge::is_below(edit.mine, theirs),
-        Some(_) => is_later(context, entry, change, edit),
-    };
-    by(wins, edit, entry, strategy.map_or(Rule::Latest, Rule::from))
-}
+        if let Some(joined) = self.join(edit)? {
+            let alone = !context.changed_since(entry, name, base);
+            return Ok(if alone {
+                joined.without_overlap()
+            } else {
+                joined
+            });
+        }
+        let difference = edit.field.merge.is_some_and(merge::is_difference);
+        // A value that could not be joined is pending, even if this client wrote last: its edit may have been joined
+        // with another's.
+        let waits = context.overlap_for_whole_change() == Overlap::Manual
+            && edit.seen.is_some()
+            && merge::merge_rule(context.model, edit.field).is_some();
+        if difference || waits {
+            return Ok(if context.changed_since(entry, name, base) {
+                self.by_overlap(edit)
+            } else {
+                take_mine(edit, Rule::NoOverlap)
+            });
+        }
+        let shown_same = base == BaseState::Nothing
+            && edit.seen.is_some()
+            && context.same(name, edit.seen, theirs);
+        let overlaps = context.changed_by_another(entry, name, base)
+            && !context.same(name, Some(edit.mine), theirs)
+            && !shown_same;
+        if overlaps {
+            Ok(self.resolve_overlap(edit))
+        } else {
+            Ok(take_mine(edit, Rule::NoOverlap))
+        }
+    }
 
-/// A clean field is written as it is, or as a difference if that is safe: `base` makes the difference known, and a mutation id
-/// prevents adding it twice.
-fn apply_clean(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    edit: &FieldUpdate<'_>,
-) -> Result<ResolvedField, Rejection> {
-    let joined = join(context, entry, change, edit)?;
-    Ok(joined.map_or_else(
-        || take_mine(edit, Rule::NoOverlap),
-        |joined| ResolvedField {
-            taken: Taken::Mine,
-            ..joined.without_overlap()
-        },
-    ))
-}
+    /// Settles a field that both sides changed, by its `@merge` if the policy uses it.
+    fn resolve_overlap(&self, edit: &FieldUpdate<'_>) -> ResolvedField {
+        let theirs = current(self.entry, &edit.field.stored_as);
+        let merges = self.context.policy == Policy::Merge;
+        let Some(strategy) = edit.field.merge.filter(|_| merges) else {
+            return self.by_overlap(edit);
+        };
+        let wins = match strategy {
+            MergeStrategy::Server => false,
+            MergeStrategy::Client => true,
+            MergeStrategy::Max => merge::is_above(edit.mine, theirs),
+            MergeStrategy::Min => merge::is_below(edit.mine, theirs),
+            _ => self.is_later(edit),
+        };
+        self.by(wins, edit, strategy.into())
+    }
 
-/// The value with the client's difference added, if the difference is known, may be added, and fits.
-fn join(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    edit: &FieldUpdate<'_>,
-) -> Result<Option<ResolvedField>, Rejection> {
-    let rule = merge::merge_rule(context.model, edit.field);
-    let (Some(rule), Some(seen), Some(_), false) = (
-        rule,
-        edit.seen,
-        context.mutation,
-        is_active(Mutant::Absolute),
-    ) else {
-        return Ok(None);
-    };
-    let merge_context = MergeContext {
-        model: context.model,
-        work: context.work,
-        overlap: client_wins(context.overlap_for_whole_change(), || {
-            is_later(context, entry, change, edit)
-        }),
-        is_later: is_later(context, entry, change, edit),
-        merges: context.policy == Policy::Merge,
-    };
-    let three = ThreeWay {
-        seen: Some(seen),
-        mine: Some(edit.mine),
-        theirs: current(entry, &edit.field.stored_as),
-    };
-    let joined = merge_context
-        .merge(edit.field, &three)
-        .map_err(|overflow| {
-            let path = format!("{}{}", edit.field.name, overflow.path);
-            let message = "the sum is beyond what the field can hold";
-            Rejection::invalid(&path, message)
-        })?;
-    Ok(joined.map(|value| ResolvedField {
-        result: Some(value),
-        taken: Taken::Both,
-        rule,
-    }))
-}
+    /// A clean field is written as it is, or as a difference if that is safe: `base` makes the difference known, and a
+    /// mutation id prevents adding it twice.
+    fn apply_clean(&self, edit: &FieldUpdate<'_>) -> Result<ResolvedField, Rejection> {
+        let joined = self.join(edit)?;
+        Ok(joined.map_or_else(
+            || take_mine(edit, Rule::NoOverlap),
+            |joined| ResolvedField {
+                taken: Taken::Mine,
+                ..joined.without_overlap()
+            },
+        ))
+    }
 
-fn by_overlap(
-    context: &DecisionContext<'_>,
-    overlap: Overlap,
-    entry: &Entry,
-    change: &Change,
-    edit: &FieldUpdate<'_>,
-) -> ResolvedField {
-    let wins = client_wins(overlap, || is_later(context, entry, change, edit));
-    by(wins == Some(true), edit, entry, overlap.into())
-}
+    /// The value with the client's difference added, if the difference is known, may be added, and fits.
+    fn join(&self, edit: &FieldUpdate<'_>) -> Result<Option<ResolvedField>, Rejection> {
+        let context = self.context;
+        let rule = merge::merge_rule(context.model, edit.field);
+        let (Some(rule), Some(seen), Some(_), false) = (
+            rule,
+            edit.seen,
+            context.mutation,
+            is_active(Mutant::Absolute),
+        ) else {
+            return Ok(None);
+        };
+        let overlap = context.overlap_for_whole_change();
+        let merge_context = MergeContext {
+            model: context.model,
+            work: context.work,
+            overlap: client_wins(overlap, || self.is_later(edit)),
+            is_later: self.is_later(edit),
+            merges: context.policy == Policy::Merge,
+        };
+        let three = ThreeWay {
+            seen: Some(seen),
+            mine: Some(edit.mine),
+            theirs: current(self.entry, &edit.field.stored_as),
+        };
+        let joined = merge_context
+            .merge(edit.field, &three)
+            .map_err(|overflow| {
+                let path = format!("{}{}", edit.field.name, overflow.path);
+                let message = "the sum is beyond what the field can hold";
+                Rejection::invalid(&path, message)
+            })?;
+        Ok(joined.map(|value| ResolvedField {
+            result: Some(value),
+            taken: Taken::Both,
+            rule,
+        }))
+    }
 
-/// Whether the edit comes after the one that wrote the field.
-fn is_later(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    edit: &FieldUpdate<'_>,
-) -> bool {
-    context.is_later_than_version(change, entry, field_version(entry, &edit.field.stored_as))
-}
+    fn by_overlap(&self, edit: &FieldUpdate<'_>) -> ResolvedField {
+        let overlap = self.context.overlap_for_whole_change();
+        let wins = client_wins(overlap, || self.is_later(edit));
+        self.by(wins == Some(true), edit, overlap.into())
+    }
 
-fn by(mine_wins: bool, edit: &FieldUpdate<'_>, entry: &Entry, rule: Rule) -> ResolvedField {
-    if mine_wins {
-        take_mine(edit, rule)
-    } else {
-        keep_theirs(edit, entry, rule)
+    /// Whether the edit comes after the one that wrote the field.
+    fn is_later(&self, edit: &FieldUpdate<'_>) -> bool {
+        self.is_later_than_version(field_version(self.entry, &edit.field.stored_as))
+    }
+
+    fn by(&self, mine_wins: bool, edit: &FieldUpdate<'_>, rule: Rule) -> ResolvedField {
+        if mine_wins {
+            take_mine(edit, rule)
+        } else {
+            self.keep_theirs(edit, rule)
+        }
+    }
+
+    fn keep_theirs(&self, edit: &FieldUpdate<'_>, rule: Rule) -> ResolvedField {
+        ResolvedField {
+            result: current(self.entry, &edit.field.stored_as).cloned(),
+            taken: Taken::Theirs,
+            rule,
+        }
+    }
+
+    fn resolve_fields(
+        &self,
+        edit: &UpdateFields<'_>,
+        settle: impl Fn(&FieldUpdate<'_>) -> Result<ResolvedField, Rejection>,
+    ) -> Result<Vec<FieldOutcome>, Rejection> {
+        let fields = edit.set.iter().filter_map(|(name, mine)| {
+            let field = self.context.document_type.stored_field(name)?;
+            Some((field, mine))
+        });
+        fields
+            .map(|(field, mine)| {
+                let seen = edit.seen.and_then(|seen| seen.get(&field.stored_as));
+                let edit = FieldUpdate { field, mine, seen };
+                Ok(outcome(self.entry, &edit, settle(&edit)?))
+            })
+            .collect()
+    }
+
+    /// Writes only the fields that change: any other would revert another writer's edit.
+    pub(super) fn write(
+        &self,
+        fields: Vec<FieldOutcome>,
+        status: Status,
+    ) -> Result<Decision, Rejection> {
+        let Self {
+            context,
+            entry,
+            change,
+        } = *self;
+        let (version, run) = context.next_version(entry)?;
+        let mut next = Entry {
+            version,
+            run,
+            at: context.now,
+            ..entry.clone()
+        };
+        let mut body = next.body.take().unwrap_or_default();
+        let written = || {
+            fields
+                .iter()
+                .filter(|outcome| outcome.taken != Taken::Theirs)
+        };
+        let previous = written()
+            .filter_map(|outcome| entry.writers.get(&field_version(entry, &outcome.field)))
+            .max_by_key(|writer| writer.order());
+        for outcome in written() {
+            if let Some(value) = &outcome.result {
+                check_joined(context, outcome, value)?;
+                let mut value = value.clone();
+                context.keep_others(&outcome.field, body.get(&outcome.field), &mut value);
+                body.insert(outcome.field.clone(), value);
+            } else {
+                body.remove(&outcome.field);
+            }
+            next.field_versions.insert(outcome.field.clone(), version);
+        }
+        next.scope = context.scope_for(change, &body)?;
+        next.membership = grant::membership_of(context.document_type, &change.key.id, &body);
+        next.body = Some(body);
+        next.writers
+            .insert(version, context.writer(change, previous));
+        prune_writers(&mut next);
+        let fields = (status == Status::Merged).then_some(fields);
+        Ok(Decision::write(status, next, fields))
     }
 }
 
@@ -279,14 +313,6 @@ fn take_mine(edit: &FieldUpdate<'_>, rule: Rule) -> ResolvedField {
     ResolvedField {
         result: Some(edit.mine.clone()),
         taken: Taken::Mine,
-        rule,
-    }
-}
-
-fn keep_theirs(edit: &FieldUpdate<'_>, entry: &Entry, rule: Rule) -> ResolvedField {
-    ResolvedField {
-        result: current(entry, &edit.field.stored_as).cloned(),
-        taken: Taken::Theirs,
         rule,
     }
 }
@@ -299,23 +325,6 @@ impl ResolvedField {
             ..self
         }
     }
-}
-
-fn resolve_fields(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    edit: &UpdateFields<'_>,
-    settle: impl Fn(&FieldUpdate<'_>) -> Result<ResolvedField, Rejection>,
-) -> Result<Vec<FieldOutcome>, Rejection> {
-    edit.set
-        .iter()
-        .filter_map(|(name, mine)| Some((context.document_type.stored_field(name)?, mine)))
-        .map(|(field, mine)| {
-            let seen = edit.seen.and_then(|seen| seen.get(&field.stored_as));
-            let edit = FieldUpdate { field, mine, seen };
-            Ok(outcome(entry, &edit, settle(&edit)?))
-        })
-        .collect()
 }
 
 pub(super) fn outcome(
@@ -332,51 +341,6 @@ pub(super) fn outcome(
         taken: settled.taken,
         rule: settled.rule,
     }
-}
-
-/// Writes only the fields that change: any other would revert another writer's edit.
-pub(super) fn write(
-    context: &DecisionContext<'_>,
-    entry: &Entry,
-    change: &Change,
-    fields: Vec<FieldOutcome>,
-    status: Status,
-) -> Result<Decision, Rejection> {
-    let (version, run) = context.next_version(entry)?;
-    let mut next = Entry {
-        version,
-        run,
-        at: context.now,
-        ..entry.clone()
-    };
-    let mut body = next.body.take().unwrap_or_default();
-    let written = || {
-        fields
-            .iter()
-            .filter(|outcome| outcome.taken != Taken::Theirs)
-    };
-    let previous = written()
-        .filter_map(|outcome| entry.writers.get(&field_version(entry, &outcome.field)))
-        .max_by_key(|writer| writer.order());
-    for outcome in written() {
-        if let Some(value) = &outcome.result {
-            check_joined(context, outcome, value)?;
-            let mut value = value.clone();
-            context.keep_others(&outcome.field, body.get(&outcome.field), &mut value);
-            body.insert(outcome.field.clone(), value);
-        } else {
-            body.remove(&outcome.field);
-        }
-        next.field_versions.insert(outcome.field.clone(), version);
-    }
-    next.scope = context.scope_for(change, &body)?;
-    next.membership = grant::membership_of(context.document_type, &change.key.id, &body);
-    next.body = Some(body);
-    next.writers
-        .insert(version, context.writer(change, previous));
-    prune_writers(&mut next);
-    let fields = (status == Status::Merged).then_some(fields);
-    Ok(Decision::write(status, next, fields))
 }
 
 /// Checks that do not depend on the entry: fields exist, may be set, and hold permitted values.
