@@ -1,7 +1,5 @@
 //! The section `http`: which pages may call and what they may send, and how long the gateway waits for its peers.
 
-use std::time::Duration;
-
 use reqwest::{Url, header::HeaderName};
 
 use super::{
@@ -12,35 +10,16 @@ use super::{
 
 /// Longer than the 60 s for which common load balancers keep idle connections. Otherwise they would send requests into closing
 /// ones.
-pub(super) const HEAD_TIME: DurationLimit = DurationLimit {
-    key: "http.head_time",
-    default: Duration::from_secs(75),
-    bounds: 1..=3_600,
-};
+pub(super) const HEAD_TIME: DurationLimit = DurationLimit::new("http.head_time", 75, 1..=3_600);
 /// A body that takes longer would only occupy its connection.
-pub(super) const BODY_TIME: DurationLimit = DurationLimit {
-    key: "http.body_time",
-    default: Duration::from_secs(30),
-    bounds: 1..=600,
-};
+pub(super) const BODY_TIME: DurationLimit = DurationLimit::new("http.body_time", 30, 1..=600);
 /// How long a phone may be without a network, between two antennas.
-pub(super) const WRITE_TIME: DurationLimit = DurationLimit {
-    key: "http.write_time",
-    default: Duration::from_secs(30),
-    bounds: 1..=600,
-};
+pub(super) const WRITE_TIME: DurationLimit = DurationLimit::new("http.write_time", 30, 1..=600);
 /// As long as a connection may wait for its next request, so that idle connections of a proxy do not end earlier.
-pub(super) const TOKEN_TIME: DurationLimit = DurationLimit {
-    key: "http.token_time",
-    default: Duration::from_secs(75),
-    bounds: 1..=3_600,
-};
+pub(super) const TOKEN_TIME: DurationLimit = DurationLimit::new("http.token_time", 75, 1..=3_600);
 /// Below the 30 s after which some mobile networks and proxies forget an idle connection.
-pub(super) const PING_INTERVAL: DurationLimit = DurationLimit {
-    key: "http.ping_interval",
-    default: Duration::from_secs(25),
-    bounds: 1..=600,
-};
+pub(super) const PING_INTERVAL: DurationLimit =
+    DurationLimit::new("http.ping_interval", 25, 1..=600);
 
 pub(super) fn http(reader: &mut SettingReader) -> HttpConfig {
     let form = "a list of origins, such as [\"https://app.example.com\"]";

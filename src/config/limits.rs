@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 use tidegate_core::{decide::DOCUMENT_BYTES_MAX, id::UserId};
 
 use super::reader::{SettingError, SettingReader};
-use crate::limits::{Limits, NUMBERS, Number};
+use crate::limits::{Limits, NUMBERS};
 
 /// A setting that is a duration.
 pub(super) struct DurationLimit {
@@ -16,14 +16,20 @@ pub(super) struct DurationLimit {
 
 /// The range of the setting; its default is that of [`Limits`].
 pub(super) fn request_time() -> DurationLimit {
-    DurationLimit {
-        key: "limits.request_time",
-        default: Limits::default().request_time,
-        bounds: 1..=600,
-    }
+    let default = Limits::default().request_time;
+    DurationLimit::new("limits.request_time", default.as_secs(), 1..=600)
 }
 
 impl DurationLimit {
+    /// The default and the bounds are seconds.
+    pub(super) const fn new(key: &'static str, default: u64, bounds: RangeInclusive<u64>) -> Self {
+        Self {
+            key,
+            default: Duration::from_secs(default),
+            bounds,
+        }
+    }
+
     pub(super) fn read(&self, reader: &mut SettingReader) -> Duration {
         let (first, last) = (self.bounds.start(), self.bounds.end());
         let rule = format!("must lie between {first}s and {last}s");
@@ -43,7 +49,8 @@ impl DurationLimit {
 pub(super) fn limits(reader: &mut SettingReader) -> Limits {
     let mut limits = Limits::default();
     for number in NUMBERS {
-        read(reader, number, (number.of)(&mut limits));
+        let limit = (number.of)(&mut limits);
+        *limit = whole_number(reader, number.key, &number.range).unwrap_or(*limit);
     }
     limits.request_time = request_time().read(reader);
     limits.services = services(reader);
@@ -87,14 +94,17 @@ fn services(reader: &mut SettingReader) -> BTreeSet<UserId> {
     services.unwrap_or_default()
 }
 
-fn read(reader: &mut SettingReader, number: &Number, limit: &mut usize) {
-    let range = &number.range;
+/// A number in a range.
+pub(super) fn whole_number(
+    reader: &mut SettingReader,
+    key: &'static str,
+    range: &RangeInclusive<usize>,
+) -> Option<usize> {
     let form = format!("a whole number from {} to {}", range.start(), range.end());
-    let value = reader.get(number.key, &form, |value: i64| {
+    reader.get(key, &form, |value: i64| {
         let value = usize::try_from(value).ok();
         value
             .filter(|it| range.contains(it))
             .ok_or(SettingError::Form)
-    });
-    *limit = value.unwrap_or(*limit);
+    })
 }

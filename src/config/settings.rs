@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::{DeTable, DeValue};
+use serde::{Deserialize, de::DeserializeOwned};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
 
 use super::problem::{ConfigProblem, SettingSource};
 use crate::limits::NUMBERS;
@@ -60,15 +64,10 @@ pub(super) struct Setting {
 
 /// A value without a type yet. It has no `Debug`, because it may be a secret.
 pub(super) enum RawSetting {
-    Text(String),
-    Integer(i64),
-    Boolean(bool),
-    List(Vec<RawSetting>),
-    Table(Vec<(String, RawSetting)>),
+    /// A value of the file. A number beyond 64 bits is none.
+    File(Option<toml::Value>),
     /// A variable is text; the reader of the setting knows its type.
     Variable(String),
-    /// A form that no setting has, such as a float or a date.
-    Other,
 }
 
 impl Settings {
@@ -138,7 +137,7 @@ impl SettingCollector {
                 self.settings.insert(
                     known,
                     Setting {
-                        value: RawSetting::from_toml(value.get_ref()),
+                        value: RawSetting::File(owned(value)),
                         origin,
                     },
                 );
@@ -224,108 +223,63 @@ fn nearest(key: &str, names: impl IntoIterator<Item = &'static str>) -> &'static
         .expect("there are known names")
 }
 
-impl RawSetting {
-    fn from_toml(value: &DeValue<'_>) -> Self {
-        match value {
-            DeValue::String(text) => RawSetting::Text(text.clone().into_owned()),
-            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
-                .map_or(RawSetting::Other, RawSetting::Integer),
-            DeValue::Boolean(boolean) => RawSetting::Boolean(*boolean),
-            DeValue::Array(items) => RawSetting::List(
-                items
-                    .iter()
-                    .map(|item| RawSetting::from_toml(item.get_ref()))
-                    .collect(),
-            ),
-            DeValue::Table(table) => {
-                let pairs = table.iter();
-                let pairs = pairs.map(|(name, value)| {
-                    (
-                        name.get_ref().clone().into_owned(),
-                        RawSetting::from_toml(value.get_ref()),
-                    )
-                });
-                RawSetting::Table(pairs.collect())
-            }
-            DeValue::Float(_) | DeValue::Datetime(_) => RawSetting::Other,
+fn owned(value: &Spanned<DeValue<'_>>) -> Option<toml::Value> {
+    toml::Value::deserialize(ValueDeserializer::from(value.clone())).ok()
+}
+
+/// A type that a setting can have.
+pub(super) trait FromRaw: DeserializeOwned {
+    /// The value of a variable. `None` when its text has another form.
+    fn from_text(text: &str) -> Option<Self>;
+
+    /// `None` when the raw value has another form.
+    fn from_raw(raw: &RawSetting) -> Option<Self> {
+        match raw {
+            RawSetting::File(value) => value.clone()?.try_into().ok(),
+            RawSetting::Variable(text) => Self::from_text(text),
         }
     }
 }
 
-/// A type that a setting can have. `None` when the raw value has another form.
-pub(super) trait FromRaw: Sized {
-    fn from_raw(raw: &RawSetting) -> Option<Self>;
-}
-
 impl FromRaw for String {
-    fn from_raw(raw: &RawSetting) -> Option<Self> {
-        match raw {
-            RawSetting::Text(text) | RawSetting::Variable(text) => Some(text.clone()),
-            _ => None,
-        }
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
     }
 }
 
 impl FromRaw for i64 {
-    fn from_raw(raw: &RawSetting) -> Option<Self> {
-        match raw {
-            RawSetting::Integer(integer) => Some(*integer),
-            RawSetting::Variable(text) => text.parse().ok(),
-            _ => None,
-        }
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }
 
 impl FromRaw for bool {
-    fn from_raw(raw: &RawSetting) -> Option<Self> {
-        match raw {
-            RawSetting::Boolean(boolean) => Some(*boolean),
-            RawSetting::Variable(text) => text.parse().ok(),
-            _ => None,
-        }
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }
 
 /// A list in a variable is a TOML array, or its items with commas between them.
 impl FromRaw for Vec<String> {
-    fn from_raw(raw: &RawSetting) -> Option<Self> {
-        match raw {
-            RawSetting::List(items) => items.iter().map(String::from_raw).collect(),
-            RawSetting::Variable(text) if text.trim_start().starts_with('[') => {
-                let array = DeValue::parse(text.trim()).ok()?;
-                Self::from_raw(&RawSetting::from_toml(array.get_ref()))
-            }
-            RawSetting::Variable(text) => Some(
-                text.split(',')
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
-            _ => None,
+    fn from_text(text: &str) -> Option<Self> {
+        if text.trim_start().starts_with('[') {
+            let array: toml::Value = text.trim().parse().ok()?;
+            return array.try_into().ok();
         }
+        let items = text.split(',').map(str::trim);
+        let items = items.filter(|item| !item.is_empty());
+        Some(items.map(str::to_owned).collect())
     }
 }
 
 /// Texts by name: a table, or in a variable `name=text` with commas between.
-pub(super) struct Pairs(pub(super) Vec<(String, String)>);
-
-impl FromRaw for Pairs {
-    fn from_raw(raw: &RawSetting) -> Option<Self> {
-        let pairs: Option<Vec<(String, String)>> = match raw {
-            RawSetting::Table(pairs) => pairs
-                .iter()
-                .map(|(name, value)| Some((name.clone(), String::from_raw(value)?)))
-                .collect(),
-            RawSetting::Variable(_) => Vec::<String>::from_raw(raw)?
-                .iter()
-                .map(|pair| {
-                    let (name, text) = pair.split_once('=')?;
-                    Some((name.trim().to_owned(), text.trim().to_owned()))
-                })
-                .collect(),
-            _ => None,
-        };
-        pairs.map(Self)
+impl FromRaw for BTreeMap<String, String> {
+    fn from_text(text: &str) -> Option<Self> {
+        let pairs = Vec::<String>::from_text(text)?;
+        let pairs = pairs.iter().map(|pair| {
+            let (name, text) = pair.split_once('=')?;
+            Some((name.trim().to_owned(), text.trim().to_owned()))
+        });
+        pairs.collect()
     }
 }

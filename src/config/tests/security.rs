@@ -188,7 +188,7 @@ fn webhooks_have_addresses_and_a_secret_wherever_they_are_written() {
         ),
         (
             "[webhooks]\nconcurrency = 0",
-            "webhooks.concurrency must lie between 1 and 1000",
+            "webhooks.concurrency must be a whole number from 1 to 1000",
         ),
     ] {
         let problems = webhooks(text, &[secret]).unwrap_err();
