@@ -185,7 +185,7 @@ impl Importer {
                 }
                 TermEnd::Failed(error) => {
                     self.enter(ImporterState::Begins);
-                    if failures.is_power_of_two() || failures.is_multiple_of(FAILURES_LOGGED) {
+                    if is_logged(failures) {
                         tracing::warn!(%error, failures, "the import pauses and goes on where it was");
                     }
                     pause_after(failures)
@@ -241,6 +241,11 @@ impl Importer {
         *self.lease.lock() = Some(fence);
         Ok(fence)
     }
+}
+
+/// Whether a failure is logged that comes after so many others.
+pub(super) fn is_logged(failures: u32) -> bool {
+    failures.is_power_of_two() || failures.is_multiple_of(FAILURES_LOGGED)
 }
 
 fn pause_after(failures: u32) -> Duration {

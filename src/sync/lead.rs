@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Clock, SyncService,
+    import::is_logged,
     in_step::bring_in_step,
     survey::{Accepted, ModelSurvey},
 };
@@ -97,11 +98,18 @@ impl LeadWatch {
 
     /// Looks again and again.
     pub async fn run(&self) -> Infallible {
+        let mut failures = 0_u32;
         loop {
             sleep(LOOK_EVERY).await;
-            if let Err(error) = self.look().await {
-                tracing::debug!(%error, "which model leads is not known now");
-            }
+            failures = match self.look().await {
+                Ok(_) => 0,
+                Err(error) => {
+                    if is_logged(failures) {
+                        tracing::warn!(%error, failures, "which model leads is not known now, or memberships are not in step with it");
+                    }
+                    failures.saturating_add(1)
+                }
+            };
         }
     }
 
