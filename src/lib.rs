@@ -7,6 +7,8 @@ mod auth;
 pub mod cli;
 mod config;
 mod files;
+#[cfg(test)]
+mod fixtures;
 pub mod graphql;
 pub mod http;
 mod large;

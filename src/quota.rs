@@ -236,6 +236,7 @@ fn join(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::user;
 
     const KIB: usize = 1024;
 
@@ -244,10 +245,6 @@ mod tests {
             bytes_max: 6 * KIB,
             user_bytes_max: 4 * KIB,
         })
-    }
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
     }
 
     #[test]

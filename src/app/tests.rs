@@ -1,15 +1,16 @@
 use tempfile::TempDir;
 use tidegate_core::{
-    change::{Action, BaseVersion, Change, Submission},
+    change::{Action, BaseVersion},
     checkpoint::RequestedTypes,
-    id::{DocumentId, DocumentKey, TypeName},
     outcome::Status,
-    push::Push,
-    value::Value,
 };
 
 use super::*;
-use crate::{auth::SigningKey, sync::PullRequest};
+use crate::{
+    auth::SigningKey,
+    fixtures::{self, push, texts},
+    sync::PullRequest,
+};
 
 impl Gateway {
     /// The same gateway on another store.
@@ -24,29 +25,6 @@ const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
 type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String }
 "#;
-
-fn push(action: Action) -> Push {
-    let key = DocumentKey {
-        type_name: TypeName::new("Note").unwrap(),
-        id: DocumentId::new("a").unwrap(),
-    };
-    let submission = Submission {
-        type_name: key.type_name.clone(),
-        id: "a".to_owned(),
-        change: Ok(Change {
-            key,
-            action,
-            changed_at: None,
-        }),
-    };
-    Push {
-        client: None,
-        changes: vec![submission],
-        atomic: false,
-        policy: None,
-        epoch: None,
-    }
-}
 
 #[tokio::test]
 async fn a_running_gateway_collects_old_tombstones_by_itself() {
@@ -74,9 +52,12 @@ async fn a_running_gateway_collects_old_tombstones_by_itself() {
         expires_at: now().plus_ms(60_000),
     };
     let alice = sync.caller(alice).unwrap();
-    let document = [("text".to_owned(), Value::String("t".to_owned()))].into();
+    let document = texts(&[("text", "t")]);
     let applied = async |action| {
-        let outcome = sync.push(&alice, push(action)).await.unwrap();
+        let outcome = sync
+            .push(&alice, push([(fixtures::key("Note", "a"), action)]))
+            .await
+            .unwrap();
         assert_eq!(outcome.outcomes[0].status, Status::Applied);
     };
     let pull = async |checkpoint: Option<&str>| {

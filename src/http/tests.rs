@@ -5,11 +5,7 @@ mod events;
 mod requests;
 mod sockets;
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, AtomicUsize},
-    time::Duration,
-};
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -17,12 +13,7 @@ use axum::{
 };
 use serde_json::{Map, Value as Json};
 use tempfile::TempDir;
-use tidegate_core::{
-    checkpoint::TokenKey,
-    id::{DocumentId, DocumentKey, Epoch, TypeName},
-    model::Model,
-    value::Document,
-};
+use tidegate_core::{model::Model, value::Document};
 use tower::ServiceExt;
 
 use super::*;
@@ -30,16 +21,14 @@ use crate::{
     app::GatewayConfig,
     auth::{AuthConfig, SigningKey, sign},
     config::{StoreConfig, StoreUrl},
+    fixtures::{embedded, key},
     graphql::{
         ApiOptions,
         tests::peer::staged::{Stage, Staged},
     },
     limits::Limits,
     quota::QuotaLimits,
-    store::{
-        Store,
-        embedded::{EmbeddedOptions, EmbeddedStore},
-    },
+    store::{Store, embedded::EmbeddedStore},
 };
 
 const BODY_BYTES_MAX: usize = 4096;
@@ -127,16 +116,10 @@ impl TestServer {
 
     /// Makes its store show this document instead of the one it holds.
     fn showing(self, type_name: &str, id: &str, body: Document) -> Self {
-        let key = DocumentKey {
-            type_name: TypeName::new(type_name).unwrap(),
-            id: DocumentId::new(id).unwrap(),
-        };
         let stage = Stage {
-            bodies: [(key, body)].into(),
-            sides: HashMap::new(),
+            bodies: [(key(type_name, id), body)].into(),
             is_set: AtomicBool::new(true),
-            is_down: false,
-            reads: AtomicUsize::new(0),
+            ..Stage::default()
         };
         let store = Staged {
             inner: self.another_store(),
@@ -146,9 +129,7 @@ impl TestServer {
     }
 
     fn another_store(&self) -> EmbeddedStore {
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
-        let directory = self._directory.path().join("another");
-        EmbeddedStore::open(&directory, &options).unwrap()
+        embedded(&self._directory.path().join("another"))
     }
 
     fn on(mut self, store: Arc<dyn Store>) -> Self {

@@ -168,29 +168,11 @@ impl fmt::Debug for StoredChange {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::{
-        entry::{Marker, Record},
-        id::{DocumentId, DocumentKey, Scope, TypeName, Version},
-        value::Timestamp,
-    };
-
     use super::*;
+    use crate::fixtures::marker;
 
     fn change() -> StoredChange {
-        let record = Record::Marker(Marker {
-            key: DocumentKey {
-                type_name: TypeName::new("Task").unwrap(),
-                id: DocumentId::new("1").unwrap(),
-            },
-            scope: Scope::new("s").unwrap(),
-            version: Version(1),
-            at: Timestamp::EPOCH,
-        });
-        let item = FeedItem {
-            seq: Seq(1),
-            record,
-        };
-        StoredChange::from(StoredRecord::encode(&item).unwrap())
+        StoredChange::from(StoredRecord::encode(&marker("s", 1, "1")).unwrap())
     }
 
     #[test]

@@ -142,33 +142,22 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tidegate_core::{
-        entry::Membership,
-        id::{DocumentId, DocumentKey, Scope, TypeName},
-        membership::UserState,
-        model::Access,
-        value::Timestamp,
+        entry::Membership, membership::UserState, model::Access, value::Timestamp,
     };
 
     use super::*;
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
-    }
+    use crate::fixtures::{key, scope, user};
 
     fn given(stamp: i64, rows: usize) -> Arc<UserMemberships> {
         let row = |n: usize| {
-            let key = DocumentKey {
-                type_name: TypeName::new("Member").unwrap(),
-                id: DocumentId::new(&n.to_string()).unwrap(),
-            };
             let membership = Membership {
                 user: user("alice"),
-                scope: Scope::new(&format!("team:{n}")).unwrap(),
+                scope: scope(&format!("team:{n}")),
                 access: Access::Read,
                 giver: None,
                 since: Timestamp::EPOCH,
             };
-            (key, membership)
+            (key("Member", &n.to_string()), membership)
         };
         let rows: BTreeMap<_, _> = (0..rows).map(row).collect();
         let declined = Default::default();

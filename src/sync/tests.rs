@@ -25,23 +25,23 @@ use futures_util::{
 };
 use tempfile::TempDir;
 use tidegate_core::{
-    change::{Action, BaseVersion, Change, Submission},
-    checkpoint::{RequestedTypes, TokenKey},
+    change::{Action, BaseVersion},
+    checkpoint::RequestedTypes,
     grant::Identity,
-    id::{ClientId, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, UserId},
+    id::{ClientId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, UserId},
     outcome::Status,
     push::{Push, PushClient, PushHash, PushRefusal, Resolution},
     transaction::{Loaded, Reads, Writes},
-    value::{Document, Timestamp, Value},
+    value::Timestamp,
 };
 use tokio::{sync::Notify, time::timeout};
 
 use super::*;
 use crate::{
+    fixtures::{self, embedded, texts},
     limits::Limits,
     store::{
-        Committed, DecideFn, Snapshot, TailEvent, WriteConflict,
-        embedded::{EmbeddedOptions, EmbeddedStore},
+        Committed, DecideFn, Snapshot, TailEvent, WriteConflict, embedded::EmbeddedStore,
         models::Models,
     },
 };
@@ -80,7 +80,7 @@ struct Scripted {
 impl Scripted {
     fn on(directory: &TempDir) -> Self {
         Self {
-            inner: open(directory),
+            inner: embedded(directory.path()),
             changes_max: usize::MAX,
             was_held: AtomicBool::new(false),
             collides_once: AtomicBool::new(false),
@@ -173,11 +173,6 @@ fn model(text: &str) -> Model {
     Model::parse("model.graphql", text).unwrap()
 }
 
-fn open(directory: &TempDir) -> EmbeddedStore {
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
-    EmbeddedStore::open(directory.path(), &options).unwrap()
-}
-
 fn start(text: &str, store: Arc<dyn Store>, clock: Clock, limits: Limits) -> Arc<SyncService> {
     SyncService::start(
         Arc::new(model(text)),
@@ -217,10 +212,7 @@ fn member(sync: &SyncService, user: &str, team: impl Into<serde_json::Value>) ->
 }
 
 fn key(id: &str) -> DocumentKey {
-    DocumentKey {
-        type_name: TypeName::new("Task").unwrap(),
-        id: DocumentId::new(id).unwrap(),
-    }
+    fixtures::key("Task", id)
 }
 
 fn create(id: &str) -> Push {
@@ -228,15 +220,9 @@ fn create(id: &str) -> Push {
 }
 
 fn create_for(team: &str, id: &str) -> Push {
-    let team = ("team".to_owned(), Value::String(team.to_owned()));
-    let document = Document::from([team]);
-    push_of(
-        id,
-        Action::Create {
-            document,
-            base: None,
-        },
-    )
+    let document = texts(&[("team", team)]);
+    let base = None;
+    push_of(id, Action::Create { document, base })
 }
 
 fn delete(id: &str) -> Push {
@@ -245,22 +231,7 @@ fn delete(id: &str) -> Push {
 }
 
 fn push_of(id: &str, action: Action) -> Push {
-    let change = Change {
-        key: key(id),
-        action,
-        changed_at: None,
-    };
-    Push {
-        client: None,
-        changes: vec![Submission {
-            type_name: change.key.type_name.clone(),
-            id: id.to_owned(),
-            change: Ok(change),
-        }],
-        atomic: false,
-        policy: None,
-        epoch: None,
-    }
+    fixtures::push([(key(id), action)])
 }
 
 #[tokio::test]

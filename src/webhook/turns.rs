@@ -88,10 +88,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
-    }
+    use crate::fixtures::user;
 
     #[tokio::test]
     async fn users_take_turns_however_many_questions_one_has() {

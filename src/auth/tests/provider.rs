@@ -125,6 +125,25 @@ fn alice() -> Result<String, AuthError> {
     Ok("alice".to_owned())
 }
 
+const ALICE: Result<&str, AuthError> = Ok("alice");
+const REFUSED: Result<&str, AuthError> = Err(AuthError::Refused);
+const UNAVAILABLE: Result<&str, AuthError> = Err(AuthError::KeysUnavailable);
+
+/// Asserts what becomes of a token, so long after the beginning.
+async fn expect(
+    authenticator: &Authenticator,
+    token: &str,
+    after_ms: i64,
+    expected: Result<&str, AuthError>,
+) {
+    let user = outcome(authenticator, token, NOW_MS + after_ms).await;
+    assert_eq!(
+        user,
+        expected.map(str::to_owned),
+        "{token} after {after_ms} ms"
+    );
+}
+
 #[tokio::test]
 async fn many_first_tokens_cause_one_fetch() {
     let keys =
@@ -138,10 +157,7 @@ async fn many_first_tokens_cause_one_fetch() {
     for task in (0..20).map(verify).collect::<Vec<_>>() {
         assert_eq!(task.await.unwrap(), alice());
     }
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS + FRESH_MS - 1).await,
-        alice()
-    );
+    expect(&authenticator, &rsa_token("k1"), FRESH_MS - 1, ALICE).await;
     assert_eq!(provider.requests(), 1);
 }
 
@@ -149,25 +165,13 @@ async fn many_first_tokens_cause_one_fetch() {
 async fn a_rotated_key_is_found_and_a_withdrawn_one_forgotten() {
     let provider = Provider::start(KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
     let authenticator = provider.authenticator();
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
-        alice()
-    );
+    expect(&authenticator, &rsa_token("k1"), 0, ALICE).await;
 
     provider.answers(KeySetAnswer::keys(&[P256.jwk("k2", Algorithm::ES256)]));
     let rotated = token(&P256, Algorithm::ES256, Some("k2"));
-    assert_eq!(
-        outcome(&authenticator, &rotated, NOW_MS + COOLDOWN_MS - 1).await,
-        Err(AuthError::Refused)
-    );
-    assert_eq!(
-        outcome(&authenticator, &rotated, NOW_MS + COOLDOWN_MS).await,
-        alice()
-    );
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS + COOLDOWN_MS).await,
-        Err(AuthError::Refused)
-    );
+    expect(&authenticator, &rotated, COOLDOWN_MS - 1, REFUSED).await;
+    expect(&authenticator, &rotated, COOLDOWN_MS, ALICE).await;
+    expect(&authenticator, &rsa_token("k1"), COOLDOWN_MS, REFUSED).await;
     assert_eq!(provider.requests(), 2);
 }
 
@@ -179,15 +183,9 @@ async fn a_withdrawn_key_is_forgotten_without_a_new_one_in_use() {
     ];
     let provider = Provider::start(KeySetAnswer::keys(&both)).await;
     let authenticator = provider.authenticator();
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
-        alice()
-    );
+    expect(&authenticator, &rsa_token("k1"), 0, ALICE).await;
     provider.answers(KeySetAnswer::keys(&both[1..]));
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS + FRESH_MS).await,
-        Err(AuthError::Refused)
-    );
+    expect(&authenticator, &rsa_token("k1"), FRESH_MS, REFUSED).await;
 }
 
 #[tokio::test]
@@ -207,12 +205,8 @@ async fn invented_key_ids_cause_one_fetch_per_cooldown() {
     .take(30)
     .enumerate()
     {
-        let now_ms = NOW_MS + i64::try_from(attempt).unwrap() * 3000;
-        assert_eq!(
-            outcome(&authenticator, &rsa_token(kid), now_ms).await,
-            Err(AuthError::Refused),
-            "{kid:?}"
-        );
+        let after_ms = i64::try_from(attempt).unwrap() * 3000;
+        expect(&authenticator, &rsa_token(kid), after_ms, REFUSED).await;
     }
     assert_eq!(provider.requests(), 3);
 }
@@ -256,23 +250,11 @@ async fn a_refresh_that_fails_keeps_the_old_keys() {
     ] {
         let provider = Provider::start(good.clone()).await;
         let authenticator = provider.authenticator();
-        assert_eq!(
-            outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
-            alice()
-        );
+        expect(&authenticator, &rsa_token("k1"), 0, ALICE).await;
         provider.answers(answer);
-        let later_ms = NOW_MS + FRESH_MS;
-        assert_eq!(
-            outcome(&authenticator, &rsa_token("k1"), later_ms).await,
-            alice(),
-            "{what}"
-        );
+        expect(&authenticator, &rsa_token("k1"), FRESH_MS, ALICE).await;
         let forged = token(&STRANGER, Algorithm::RS256, Some("k2"));
-        assert_eq!(
-            outcome(&authenticator, &forged, later_ms + 1).await,
-            Err(AuthError::Refused),
-            "{what}"
-        );
+        expect(&authenticator, &forged, FRESH_MS + 1, REFUSED).await;
         assert_eq!(provider.requests(), 2, "{what}");
     }
     assert_eq!(elsewhere.requests(), 0);
@@ -282,19 +264,10 @@ async fn a_refresh_that_fails_keeps_the_old_keys() {
 async fn without_any_key_it_is_a_fault_until_the_provider_answers() {
     let provider = Provider::start(KeySetAnswer::of(StatusCode::SERVICE_UNAVAILABLE, "")).await;
     let authenticator = provider.authenticator();
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
-        Err(AuthError::KeysUnavailable)
-    );
+    expect(&authenticator, &rsa_token("k1"), 0, UNAVAILABLE).await;
     provider.answers(KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)]));
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS + 1999).await,
-        Err(AuthError::KeysUnavailable)
-    );
-    assert_eq!(
-        outcome(&authenticator, &rsa_token("k1"), NOW_MS + 2000).await,
-        alice()
-    );
+    expect(&authenticator, &rsa_token("k1"), 1999, UNAVAILABLE).await;
+    expect(&authenticator, &rsa_token("k1"), 2000, ALICE).await;
 }
 
 #[tokio::test]
@@ -327,7 +300,7 @@ async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
     )
     .await
     .unwrap_err();
-    assert_eq!(outcome(&authenticator, &token, NOW_MS + 1).await, alice());
+    expect(&authenticator, &token, 1, ALICE).await;
     assert_eq!(provider.requests(), 1);
 }
 
@@ -337,7 +310,7 @@ async fn a_provider_that_hangs_delays_one_request_for_a_bounded_time() {
     let provider = Provider::start(good.clone()).await;
     let authenticator = provider.authenticator();
     let token = rsa_token("k1");
-    assert_eq!(outcome(&authenticator, &token, NOW_MS).await, alice());
+    expect(&authenticator, &token, 0, ALICE).await;
 
     provider.answers(good.after(Duration::from_secs(60)));
     let begin = Instant::now();
@@ -347,7 +320,7 @@ async fn a_provider_that_hangs_delays_one_request_for_a_bounded_time() {
         async move { outcome(&authenticator, &token, stale_ms).await }
     });
     sleep(Duration::from_millis(100)).await;
-    assert_eq!(outcome(&authenticator, &token, stale_ms).await, alice());
+    expect(&authenticator, &token, FRESH_MS, ALICE).await;
     assert!(
         begin.elapsed() < Duration::from_secs(3),
         "the second request waited for the first"
@@ -369,19 +342,13 @@ async fn a_token_without_a_key_id_is_served_when_one_key_fits() {
     ]))
     .await;
     let bare = token(&RSA, Algorithm::RS256, None);
-    assert_eq!(
-        outcome(&provider.authenticator(), &bare, NOW_MS).await,
-        alice()
-    );
+    expect(&provider.authenticator(), &bare, 0, ALICE).await;
 
     provider.answers(KeySetAnswer::keys(&[
         RSA.jwk("k1", Algorithm::RS256),
         STRANGER.jwk("k3", Algorithm::RS256),
     ]));
-    assert_eq!(
-        outcome(&provider.authenticator(), &bare, NOW_MS).await,
-        Err(AuthError::Refused)
-    );
+    expect(&provider.authenticator(), &bare, 0, REFUSED).await;
 }
 
 #[tokio::test]
@@ -394,11 +361,8 @@ async fn a_header_that_points_to_a_key_is_never_followed() {
     header.x5u = Some(provider.url.to_string());
     header.kid = Some(provider.url.to_string());
     let honest = RSA.token(&header, &good_claims());
-    assert_eq!(outcome(&authenticator, &honest, NOW_MS).await, alice());
+    expect(&authenticator, &honest, 0, ALICE).await;
     let forged = STRANGER.token(&header, &good_claims());
-    assert_eq!(
-        outcome(&authenticator, &forged, NOW_MS).await,
-        Err(AuthError::Refused)
-    );
+    expect(&authenticator, &forged, 0, REFUSED).await;
     assert_eq!(provider.requests(), 0);
 }

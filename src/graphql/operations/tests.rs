@@ -8,15 +8,14 @@ mod models;
 use std::{collections::BTreeSet, sync::Arc};
 
 use apollo_compiler::ast::{self, Definition, Selection};
-use proptest::{
-    prelude::*,
-    test_runner::{RngAlgorithm, TestRng},
-};
 use tidegate_core::model::Model;
 
 use super::{Operations, names::folded};
 use crate::{
-    graphql::{Api, ApiOptions, RawRequest, request::tests::peer::tape::Tape},
+    graphql::{
+        Api, ApiOptions, RawRequest,
+        request::tests::peer::cases::{drawn, setting},
+    },
     limits::Limits,
 };
 
@@ -41,12 +40,8 @@ const KEYWORDS: &str = "\
 fn random_models(cases: u64) -> impl Iterator<Item = (String, Model)> {
     let seed = setting("TIDEGATE_MODELS_SEED").unwrap_or(1);
     (0..cases).map(move |at| {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        bytes[8..16].copy_from_slice(&at.to_le_bytes());
-        let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let choices = (0..2_000).map(|_| rng.random::<u16>()).collect();
-        let (text, model) = models::random(&mut Tape::new(choices));
+        let (mut choices, _) = drawn(seed, at, 2_000);
+        let (text, model) = models::random(&mut choices);
         let origin = format!("# TIDEGATE_MODELS_SEED={seed}, model {at}\n");
         (origin + &text, model)
     })
@@ -54,14 +49,6 @@ fn random_models(cases: u64) -> impl Iterator<Item = (String, Model)> {
 
 fn ordinary_cases() -> u64 {
     setting("TIDEGATE_MODELS_CASES").unwrap_or(CASES)
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number, not {text}")),
-    )
 }
 
 fn api(model: Model, limits: Limits) -> Api {

@@ -1,17 +1,11 @@
 //! Answers beyond one root field: how often referenced documents are read, what becomes of a document that cannot be
 //! shown, and what happens to the mutations after one that fails.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
-    id::{DocumentId, DocumentKey, UserId},
+    id::UserId,
     model::Model,
     value::{Document, Value},
 };
@@ -22,6 +16,7 @@ use super::peer::{
     staged::Stage,
 };
 use crate::{
+    fixtures::key,
     graphql::error::Code,
     quota::{Quota, QuotaLimits},
 };
@@ -29,16 +24,10 @@ use crate::{
 /// A gateway that shows `shown` as the task "a".
 fn serve(shown: Option<Document>) -> (TestWorld, Arc<Stage>) {
     let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
-    let key = DocumentKey {
-        type_name: model.document_type("Task").unwrap().name.clone(),
-        id: DocumentId::new("a").unwrap(),
-    };
+    let key = key("Task", "a");
     let stage = Arc::new(Stage {
         bodies: shown.map(|body| (key, body)).into_iter().collect(),
-        sides: HashMap::new(),
-        is_set: AtomicBool::new(false),
-        is_down: false,
-        reads: AtomicUsize::new(0),
+        ..Stage::default()
     });
     (TestWorld::serve(&model, Arc::clone(&stage)), stage)
 }

@@ -10,18 +10,18 @@ mod making;
 pub(super) mod operations;
 pub(crate) mod staged;
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::collections::BTreeSet;
 
-use proptest::{
-    collection::vec,
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
-};
+use proptest::test_runner::TestCaseError;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use self::{fixture::TestWorld, operations::RandomOperation};
-use crate::graphql::request::tests::peer::{graphql_js::GraphqlJs, tape::Tape};
+use crate::graphql::request::tests::peer::{
+    cases::{compare_each, drawn, setting},
+    graphql_js::GraphqlJs,
+    tape::Tape,
+};
 
 /// Cases of an ordinary run.
 const CASES: u64 = 600;
@@ -54,49 +54,24 @@ fn operations_are_answered_as_graphql_js_answers_them() {
     );
 }
 
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number, not {text}")),
-    )
-}
-
 /// Returns how many operations were answered.
 fn compare_on_world(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes[8..16].copy_from_slice(&at.to_le_bytes());
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let choices = (0..WORLD_CHOICES).map(|_| rng.random::<u16>()).collect();
-    let world = TestWorld::new(Tape::new(choices));
+    let (choices, rng) = drawn(seed, at, WORLD_CHOICES);
+    let world = TestWorld::new(choices);
     graphql_js.ask(world.reported());
-    let sides = Mutex::new((graphql_js, 0));
-    let config = Config {
-        cases: OPERATIONS,
-        max_shrink_iters: 4_000,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let choices = vec(any::<u16>(), 0..OPERATION_CHOICES);
-    let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
-        let (graphql_js, answered) = &mut *sides.lock().unwrap();
-        *answered += u64::from(compare(&world, graphql_js, choices)?);
-        Ok(())
+    let answered = compare_each(rng, (OPERATIONS, OPERATION_CHOICES), |choices| {
+        compare(&world, graphql_js, choices)
     });
-    if let Err(found) = found {
-        panic!("TIDEGATE_EXECUTION_SEED={seed}, world {at}: {found}");
-    }
-    sides.into_inner().unwrap().1
+    answered.unwrap_or_else(|found| panic!("TIDEGATE_EXECUTION_SEED={seed}, world {at}: {found}"))
 }
 
 /// Returns whether the operation was answered.
 fn compare(
     world: &TestWorld,
     graphql_js: &mut GraphqlJs,
-    choices: Vec<u16>,
+    choices: Tape,
 ) -> Result<bool, TestCaseError> {
-    let operation = operations::operation(world.schema(), world.roots(), Tape::new(choices));
+    let operation = operations::operation(world.schema(), world.roots(), choices);
     let ours = world.run(&operation);
     let theirs = graphql_js.ask(&json!({
         "query": operation.query,

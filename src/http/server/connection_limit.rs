@@ -252,7 +252,7 @@ impl Drop for AuthenticatedUse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::HttpTimes, limits::Limits};
+    use crate::{config::HttpTimes, fixtures::user, limits::Limits};
 
     fn options() -> ServerOptions {
         let limits = Limits {
@@ -268,10 +268,6 @@ mod tests {
 
     fn peer(last: u8) -> IpAddr {
         [10, 0, 0, last].into()
-    }
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
     }
 
     fn code(refused: Result<AuthenticatedUse, ClientError>) -> Option<Code> {

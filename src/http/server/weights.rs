@@ -64,13 +64,10 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::fixtures::user;
 
     fn network(number: u32) -> Network {
         Network::of(Ipv4Addr::from_bits(number).into())
-    }
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
     }
 
     #[test]

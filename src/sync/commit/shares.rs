@@ -114,10 +114,7 @@ impl Drop for QueuePermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
-    }
+    use crate::fixtures::user;
 
     #[test]
     fn one_push_of_each_other_user_is_before_a_first_one() {

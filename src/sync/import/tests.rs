@@ -5,14 +5,17 @@ mod database;
 use std::{collections::BTreeMap, sync::atomic::AtomicU32, sync::atomic::Ordering};
 
 use tidegate_core::{
-    id::{DocumentId, DocumentKey, Epoch, TypeName},
-    value::{Document, Timestamp, Value},
+    id::{DocumentKey, Epoch, TypeName},
+    value::{Document, Timestamp},
 };
 use tokio::time::timeout;
 
 use self::database::Database;
 use super::*;
-use crate::store::collections::ImportProgress;
+use crate::{
+    fixtures::{self, texts},
+    store::collections::ImportProgress,
+};
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "user:{sub}", access: WRITE)
@@ -28,16 +31,11 @@ fn named(name: &str) -> TypeName {
 }
 
 fn key(type_name: &str, id: impl ToString) -> DocumentKey {
-    DocumentKey {
-        type_name: named(type_name),
-        id: DocumentId::new(&id.to_string()).unwrap(),
-    }
+    fixtures::key(type_name, &id.to_string())
 }
 
 fn document(fields: &[(&str, &str)]) -> Option<Document> {
-    let fields = fields.iter();
-    let fields = fields.map(|(name, text)| ((*name).to_owned(), Value::String((*text).to_owned())));
-    Some(fields.collect())
+    Some(texts(fields))
 }
 
 fn task(title: &str) -> Option<Document> {

@@ -186,29 +186,13 @@ impl Drop for RingEntry {
 mod tests {
     use std::sync::Arc;
 
-    use tidegate_core::{
-        entry::{Entry, FeedItem, Marker, Record},
-        id::{DocumentId, DocumentKey, Scope, Version},
-        value::{Document, Timestamp, Value},
-    };
+    use tidegate_core::entry::{FeedItem, Record};
 
     use super::*;
+    use crate::fixtures::{entry, key, marker, texts};
 
     fn item(seq: i64, id: &str) -> FeedItem {
-        let key = DocumentKey {
-            type_name: TypeName::new("Task").unwrap(),
-            id: DocumentId::new(id).unwrap(),
-        };
-        let record = Record::Marker(Marker {
-            key,
-            scope: Scope::new("s").unwrap(),
-            version: Version(1),
-            at: Timestamp::EPOCH,
-        });
-        FeedItem {
-            seq: Seq(seq),
-            record,
-        }
+        marker("s", seq, id)
     }
 
     fn offer(ring: &mut Ring, item: &FeedItem) {
@@ -391,29 +375,8 @@ mod tests {
     }
 
     fn large(seq: i64, size: usize) -> FeedItem {
-        let Record::Marker(Marker {
-            key,
-            scope,
-            version,
-            at,
-        }) = item(seq, &seq.to_string()).record
-        else {
-            unreachable!("items of these tests are markers");
-        };
-        let text = Value::String("x".repeat(size));
-        let entry = Entry {
-            key,
-            scope,
-            version,
-            began: version,
-            run: version,
-            field_versions: Default::default(),
-            writers: Default::default(),
-            body: Some(Document::from([("text".to_owned(), text)])),
-            at,
-            membership: None,
-            withheld: false,
-        };
+        let body = texts(&[("text", &"x".repeat(size))]);
+        let entry = entry(key("Task", &seq.to_string()), "s", body);
         FeedItem {
             seq: Seq(seq),
             record: Record::Entry(Arc::new(entry)),

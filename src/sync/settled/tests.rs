@@ -2,16 +2,19 @@ use tempfile::TempDir;
 use tidegate_core::{
     entry::Writer,
     generation::{Generation, Term},
-    id::{DocumentId, Version},
-    inbox::{ClientChange, OpenConflict, PendingConflict},
+    id::{ConflictId, Version},
+    inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict},
     outcome::Status,
     push::{Outcome, PushOutcome},
     transaction::Fence,
-    value::Value,
+    value::Timestamp,
 };
 
 use super::*;
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::{
+    fixtures::{self, embedded, scope, texts},
+    store::ScanRange,
+};
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
@@ -20,14 +23,7 @@ type Note @collection(name: "notes") @scope(by: "{list}") { id: ID! list: String
 "#;
 
 fn key(type_name: &str) -> DocumentKey {
-    DocumentKey {
-        type_name: TypeName::new(type_name).unwrap(),
-        id: DocumentId::new("1").unwrap(),
-    }
-}
-
-fn scope(name: &str) -> Scope {
-    Scope::new(name).unwrap()
+    fixtures::key(type_name, "1")
 }
 
 /// A document of the list `new` in this scope.
@@ -38,19 +34,10 @@ fn entry(type_name: &str, stands_in: &str) -> Entry {
         edited_at: Timestamp::EPOCH,
         mutation: None,
     };
-    let list = Value::String("new".to_owned());
     Entry {
-        key: key(type_name),
-        scope: scope(stands_in),
-        version: Version(1),
-        began: Version(1),
-        run: Version(1),
         field_versions: [("list".to_owned(), Version(1))].into(),
         writers: [(Version(1), writer)].into(),
-        body: Some([("list".to_owned(), list)].into()),
-        withheld: false,
-        at: Timestamp::EPOCH,
-        membership: None,
+        ..fixtures::entry(key(type_name), stands_in, texts(&[("list", "new")]))
     }
 }
 
@@ -68,8 +55,7 @@ async fn bench() -> Bench {
 /// The same, with another state of the lead.
 async fn bench_of(alter: impl Fn(&mut ModelState)) -> Bench {
     let directory = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
-    let store = EmbeddedStore::open(directory.path(), &options).unwrap();
+    let store = embedded(directory.path());
     let model = Model::parse("model.graphql", MODEL).unwrap();
     let mut change = ModelState::default().led_by(Generation(1), &model, None);
     change.state.moving.insert(key("Task").type_name);

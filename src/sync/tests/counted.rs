@@ -1,9 +1,10 @@
 //! What is read for a caller is counted before it is read, and until its page is dropped.
 
-use tidegate_core::id::Version;
-
 use super::{members::counted::CountingStore, *};
-use crate::quota::{Exhausted, Quota, QuotaLimits};
+use crate::{
+    fixtures::{entry, texts},
+    quota::{Exhausted, Quota, QuotaLimits},
+};
 
 const USER_BYTES: usize = 16 << 20;
 
@@ -16,7 +17,7 @@ fn account_of_bytes(user: &str, user_bytes_max: usize) -> (Arc<Quota>, Account) 
         bytes_max: 4 * user_bytes_max,
         user_bytes_max,
     });
-    let account = quota.of_user(&UserId::new(user).unwrap());
+    let account = quota.of_user(&fixtures::user(user));
     (quota, account)
 }
 
@@ -66,7 +67,7 @@ async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
     const MB: usize = 1_000_000;
     let directory = TempDir::new().unwrap();
     let store = Arc::new(CountingStore {
-        inner: open(&directory),
+        inner: embedded(directory.path()),
         layer: Arc::default(),
     });
     let clock = Arc::new(|| Timestamp::EPOCH);
@@ -74,18 +75,9 @@ async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
     let (_quota, account) = account_of_bytes("alice", 64 * MB);
     let caller = alice(&sync).counted_on(account.clone());
     let teams = ["red", "blue"].repeat(20);
-    let entries = (0..).zip(teams).map(|(n, team)| Entry {
-        key: key(&format!("{n:02}")),
-        scope: Scope::new(&format!("team:{team}")).unwrap(),
-        body: Some([("text".to_owned(), Value::String("x".repeat(2 * MB)))].into()),
-        version: Version(1),
-        began: Version(1),
-        run: Version(1),
-        field_versions: BTreeMap::new(),
-        writers: BTreeMap::new(),
-        withheld: false,
-        at: Timestamp::EPOCH,
-        membership: None,
+    let entries = (0..).zip(teams).map(|(n, team)| {
+        let body = texts(&[("text", &"x".repeat(2 * MB))]);
+        entry(key(&format!("{n:02}")), &format!("team:{team}"), body)
     });
     let entries: Vec<_> = entries.map(Arc::new).collect();
     let keys: BTreeSet<DocumentKey> = entries.iter().map(|entry| entry.key.clone()).collect();

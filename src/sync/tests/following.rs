@@ -10,7 +10,7 @@ async fn a_subscription_that_waits_ends_with_its_token() {
         let now_ms = now_ms.clone();
         Arc::new(move || Timestamp::EPOCH.plus_ms(now_ms.load(Ordering::Relaxed)))
     };
-    let store = Arc::new(open(&directory));
+    let store = Arc::new(embedded(directory.path()));
     let sync = start(MODEL, store, clock, Limits::default());
     let mut pages = follow(&sync, &alice(&sync), 10);
     assert!(

@@ -46,7 +46,7 @@ async fn positions_above_all_heads_cost_one_linearizable_read() {
     let directory = TempDir::new().unwrap();
     let counts = Arc::<Counts>::default();
     let store = Arc::new(CountingStore {
-        inner: open(&directory),
+        inner: embedded(directory.path()),
         layer: Arc::clone(&counts),
     });
     let clock: Clock = Arc::new(|| Timestamp::EPOCH);

@@ -2,17 +2,19 @@
 
 use tidegate_core::id::ConflictId;
 
-use super::{skipped::lead, *};
+use super::{
+    skipped::{lead, take_lead},
+    *,
+};
 use crate::sync::inbox::{InboxPage, InboxRequest};
 
 /// Bob writes a text of 40 kB to a new document, and Alice's delete of it is held back: 80 kB with the document.
 pub(super) async fn hold_back(sync: &SyncService, id: &str) -> ConflictId {
     let (alice, bob) = (alice(sync), member(sync, "bob", "red"));
     sync.push(&alice, create(id)).await.unwrap();
-    let text = ("text".to_owned(), Value::String("x".repeat(40_000)));
     let update = Action::Update {
         base: BaseVersion(1),
-        set: Document::from([text]),
+        set: texts(&[("text", &"x".repeat(40_000))]),
         seen: None,
     };
     sync.push(&bob, push_of(id, update)).await.unwrap();
@@ -41,7 +43,7 @@ async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhi
         live_page_bytes: 100_000,
         ..Limits::default()
     };
-    let sync = start(MODEL, Arc::new(open(&directory)), clock, limits);
+    let sync = start(MODEL, Arc::new(embedded(directory.path())), clock, limits);
     let caller = alice(&sync);
     let all = InboxRequest::new(100, None).unwrap();
     let pages = sync.clone().follow_conflicts(caller.clone(), all.clone());
@@ -87,10 +89,9 @@ async fn a_conflict_of_a_document_that_moves_is_shown_to_nobody_and_then_where_i
     lead(MODEL, &store).await;
     let (mallory, bob) = (alice(&before), member(&before, "bob", "red"));
     before.push(&mallory, create("t")).await.unwrap();
-    let text = ("text".to_owned(), Value::String("blue".to_owned()));
     let update = Action::Update {
         base: BaseVersion(1),
-        set: Document::from([text]),
+        set: texts(&[("text", "blue")]),
         seen: None,
     };
     before.push(&bob, push_of("t", update)).await.unwrap();
@@ -99,12 +100,7 @@ async fn a_conflict_of_a_document_that_moves_is_shown_to_nobody_and_then_where_i
 
     let clock: Clock = Arc::new(|| Timestamp::EPOCH);
     let after = start(BY_TEXT, store.clone(), clock, Limits::default());
-    let models = store.models();
-    let generation = models.register(BY_TEXT, "").await.unwrap();
-    let state = models.record().await.unwrap().state;
-    let change = state.led_by(generation, &model(BY_TEXT), Some(&model(MODEL)));
-    assert!(models.take_lead(&change).await.unwrap());
-    models.serve_as(generation).await.unwrap();
+    take_lead(BY_TEXT, MODEL, &store).await;
     let all = InboxRequest::new(100, None).unwrap();
     let shown = async |caller: &Caller| {
         let page = after.conflicts(caller, &all).await.unwrap();

@@ -53,7 +53,7 @@ impl Crowd {
     fn empty() -> Self {
         let directory = TempDir::new().unwrap();
         let store = Arc::new(CountingStore {
-            inner: open(&directory),
+            inner: embedded(directory.path()),
             layer: Arc::default(),
         });
         let clock = Arc::new(|| Timestamp::EPOCH);
@@ -112,28 +112,9 @@ impl Crowd {
 
     async fn push(&self, user: &str, team: &str, changes: Vec<(&str, &str, Action)>) {
         let caller = member(&self.sync, user, team);
-        let changes = changes.into_iter().map(|(type_name, id, action)| {
-            let key = DocumentKey {
-                type_name: TypeName::new(type_name).unwrap(),
-                id: DocumentId::new(id).unwrap(),
-            };
-            Submission {
-                type_name: key.type_name.clone(),
-                id: id.to_owned(),
-                change: Ok(Change {
-                    key,
-                    action,
-                    changed_at: None,
-                }),
-            }
-        });
-        let push = Push {
-            client: None,
-            changes: changes.collect(),
-            atomic: false,
-            policy: None,
-            epoch: None,
-        };
+        let changes = changes.into_iter();
+        let changes = changes.map(|(name, id, action)| (fixtures::key(name, id), action));
+        let push = fixtures::push(changes);
         let outcome = self.sync.push(&caller, push).await.unwrap();
         for outcome in outcome.outcomes {
             assert_eq!(outcome.status, Status::Applied, "{:?}", outcome.error);
@@ -142,7 +123,7 @@ impl Crowd {
 
     /// Sends all a document that they see, from their rings. Returns how often the store was read since `before`.
     async fn reads_until_all_hear(&mut self, before: usize, id: &str) -> usize {
-        let team = fields(&[("team", "all")]);
+        let team = texts(&[("team", "all")]);
         let create = Action::Create {
             document: team,
             base: None,
@@ -161,13 +142,6 @@ impl Crowd {
     }
 }
 
-fn fields(fields: &[(&str, &str)]) -> Document {
-    let fields = fields.iter();
-    fields
-        .map(|(name, text)| ((*name).to_owned(), Value::String((*text).to_owned())))
-        .collect()
-}
-
 fn give(person: &str) -> Action {
     let document = [
         ("roster", "giver"),
@@ -176,7 +150,7 @@ fn give(person: &str) -> Action {
         ("access", "READ"),
     ];
     Action::Create {
-        document: fields(&document),
+        document: texts(&document),
         base: None,
     }
 }
@@ -184,7 +158,7 @@ fn give(person: &str) -> Action {
 fn change(base: i32, set: &[(&str, &str)]) -> Action {
     Action::Update {
         base: BaseVersion(base),
-        set: fields(set),
+        set: texts(set),
         seen: None,
     }
 }
@@ -282,7 +256,7 @@ async fn a_decline_closes_what_the_giver_opened_and_can_be_taken_back() {
         .push("giver", "giver", vec![("Member", "m", give("named"))])
         .await;
     let task = Action::Create {
-        document: fields(&[("team", "given")]),
+        document: texts(&[("team", "given")]),
         base: None,
     };
     crowd

@@ -5,6 +5,7 @@
 //! ordinary run has, `TIDEGATE_VALIDATION_SEED` for others. The limits are set out of the way, since graphql-js has none.
 
 mod behind;
+pub(in crate::graphql) mod cases;
 mod declared;
 mod differences;
 pub(in crate::graphql) mod graphql_js;
@@ -15,16 +16,15 @@ pub(in crate::graphql) mod schemas;
 mod selections;
 pub(in crate::graphql) mod tape;
 
-use std::sync::Mutex;
-
-use proptest::{
-    collection::vec,
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
-};
+use proptest::test_runner::TestCaseError;
 use serde::Deserialize;
 
-use self::{behind::Behind, graphql_js::GraphqlJs, tape::Tape};
+use self::{
+    behind::Behind,
+    cases::{compare_each, drawn, setting},
+    graphql_js::GraphqlJs,
+    tape::Tape,
+};
 use super::*;
 
 /// Cases of an ordinary run.
@@ -68,53 +68,30 @@ fn validation_accepts_and_gives_what_graphql_js_does() {
     );
 }
 
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number, not {text}")),
-    )
-}
-
 /// Returns how many requests were admitted.
 fn compare_on_schema(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes[8..16].copy_from_slice(&at.to_le_bytes());
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let choices = (0..SCHEMA_CHOICES).map(|_| rng.random::<u16>()).collect();
+    let (choices, rng) = drawn(seed, at, SCHEMA_CHOICES);
     let sdl = match at % 2 {
-        0 => schemas::generated(Tape::new(choices)),
-        _ => schemas::random(Tape::new(choices)),
+        0 => schemas::generated(choices),
+        _ => schemas::random(choices),
     };
     graphql_js.set_schema(&sdl);
     let behind = Behind::new(&sdl);
-    let sides = Mutex::new((graphql_js, 0));
-    let config = Config {
-        cases: REQUESTS,
-        max_shrink_iters: 4_000,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let choices = vec(any::<u16>(), 0..REQUEST_CHOICES);
-    let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
-        let (graphql_js, validated) = &mut *sides.lock().unwrap();
-        *validated += u64::from(compare(&behind, graphql_js, choices)?);
-        Ok(())
+    let validated = compare_each(rng, (REQUESTS, REQUEST_CHOICES), |choices| {
+        compare(&behind, graphql_js, choices)
     });
-    if let Err(found) = found {
-        panic!("{sdl}\nTIDEGATE_VALIDATION_SEED={seed}, schema {at}: {found}");
-    }
-    sides.into_inner().unwrap().1
+    validated.unwrap_or_else(|found| {
+        panic!("{sdl}\nTIDEGATE_VALIDATION_SEED={seed}, schema {at}: {found}")
+    })
 }
 
 /// Returns whether the request was admitted.
 fn compare(
     behind: &Behind,
     graphql_js: &mut GraphqlJs,
-    choices: Vec<u16>,
+    choices: Tape,
 ) -> Result<bool, TestCaseError> {
-    let request = operations::request(behind.schema(), Tape::new(choices));
+    let request = operations::request(behind.schema(), choices);
     let (ours, theirs) = (behind.run(&request), graphql_js.run(&request));
     if is_same(&ours, &theirs) {
         return Ok(matches!(ours, PeerReply::Ran { .. }));

@@ -7,13 +7,7 @@ use apollo_compiler::Schema;
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
-use tidegate_core::{
-    checkpoint::TokenKey,
-    grant::Identity,
-    id::{Epoch, UserId},
-    model::Model,
-    value::Timestamp,
-};
+use tidegate_core::{grant::Identity, id::UserId, model::Model, value::Timestamp};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -22,13 +16,13 @@ use super::{
     staged::{Stage, Staged},
 };
 use crate::{
+    fixtures::embedded,
     graphql::{
         Api, ApiOptions, OperationKind, RawRequest, answer::Answer,
         request::tests::peer::tape::Tape,
     },
     limits::Limits,
     quota::Account,
-    store::embedded::{EmbeddedOptions, EmbeddedStore},
     sync::{Caller, SyncService},
     webhook::Webhooks,
 };
@@ -109,8 +103,7 @@ impl TestWorld {
             .build()
             .unwrap();
         let directory = TempDir::new().unwrap();
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
-        let inner = EmbeddedStore::open(directory.path(), &options).unwrap();
+        let inner = embedded(directory.path());
         let sync = runtime.block_on(async {
             SyncService::start(
                 Arc::clone(model),

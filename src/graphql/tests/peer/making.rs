@@ -3,15 +3,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
-    id::{DocumentId, DocumentKey},
+    id::DocumentKey,
     model::{DocumentType, Model},
     value::Document,
 };
@@ -21,7 +18,7 @@ use super::{
     fixture::{Root, TestWorld},
     staged::Stage,
 };
-use crate::graphql::request::tests::peer::tape::Tape;
+use crate::{fixtures, graphql::request::tests::peer::tape::Tape};
 
 /// All documents that can be created, and the ids in their references.
 const IDS: [&str; 5] = ["a", "b", "c", "p", "none"];
@@ -256,9 +253,8 @@ fn drawn(model: &Model, tape: &mut Tape) -> Drawn {
     let stage = Stage {
         bodies,
         sides: of_store,
-        is_set: AtomicBool::new(false),
         is_down,
-        reads: AtomicUsize::new(0),
+        ..Stage::default()
     };
     Drawn {
         stage,
@@ -268,10 +264,7 @@ fn drawn(model: &Model, tape: &mut Tape) -> Drawn {
 }
 
 fn key(document_type: &DocumentType, id: &str) -> DocumentKey {
-    DocumentKey {
-        type_name: document_type.name.clone(),
-        id: DocumentId::new(id).unwrap(),
-    }
+    fixtures::key(document_type.name.as_str(), id)
 }
 
 fn with(mut fields: Map<String, Json>, name: &str, value: Json) -> Json {

@@ -23,6 +23,7 @@ use crate::store::{
 
 pub(crate) type Staged = LayeredStore<Stage>;
 
+#[derive(Default)]
 pub(crate) struct Stage {
     /// The content shown for these documents.
     pub(crate) bodies: HashMap<DocumentKey, Document>,

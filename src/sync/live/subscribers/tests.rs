@@ -1,12 +1,8 @@
 use futures_util::FutureExt;
-use tidegate_core::{
-    checkpoint::Position,
-    entry::{FeedItem, Marker, Record},
-    id::{DocumentId, DocumentKey, TypeName, Version},
-    value::Timestamp,
-};
+use tidegate_core::checkpoint::Position;
 
 use super::*;
+use crate::fixtures::marker;
 
 const SCOPE: &str = "team:red";
 
@@ -123,18 +119,7 @@ fn rings_that_keep_too_much_together_are_cut_and_their_readers_woken() {
 }
 
 fn feed_write(scope: &Scope, seq: i64) -> FeedWrite {
-    let key = DocumentKey {
-        type_name: TypeName::new("Task").unwrap(),
-        id: DocumentId::new("1").unwrap(),
-    };
-    let record = Record::Marker(Marker {
-        key,
-        scope: scope.clone(),
-        version: Version(1),
-        at: Timestamp::EPOCH,
-    });
-    let seq = Seq(seq);
-    FeedWrite::encode(&FeedItem { seq, record }).unwrap()
+    FeedWrite::encode(&marker(scope.as_str(), seq, "1")).unwrap()
 }
 
 #[test]

@@ -23,7 +23,7 @@ async fn a_membership_costs_its_user_the_scope_it_names_and_not_the_others() {
     }
     crowd.settle_first().await;
     let inside = Action::Create {
-        document: fields(&[("team", "given")]),
+        document: texts(&[("team", "given")]),
         base: None,
     };
     crowd
