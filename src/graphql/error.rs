@@ -5,7 +5,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value as Json, json};
-use tidegate_core::{membership::DECLINED_MAX, push::PushRefusal};
+use tidegate_core::{id::NameError, membership::DECLINED_MAX, push::PushRefusal};
 
 use super::request::{RequestError, RequestErrorKind};
 use crate::{auth::AuthError, quota::Exhausted, sync::SyncError};
@@ -105,6 +105,12 @@ impl ClientError {
             locations: Vec::new(),
             extensions: Map::new(),
         }
+    }
+
+    /// A value of the request that is out of bounds.
+    pub(super) fn unusable(what: &str, error: &NameError) -> Self {
+        let message = format!("`{what}` is not usable: {error}.");
+        Self::new(Code::BadUserInput, message)
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Json>) -> Self {

@@ -26,7 +26,7 @@ pub(super) use self::{
 };
 use super::shape::{
     argument, deprecation, embedded_input, graphql_value, input_type, list, nullable, one,
-    optional, renamed, required,
+    optional, renamed, required, with,
 };
 
 pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
@@ -122,17 +122,13 @@ fn with_keys(
     description: &str,
 ) -> InputObject {
     let key = argument(&document_type.singular, ty.clone(), description);
-    let input = input.field(match deprecation(None, document_type.retired) {
-        Some(reason) => key.deprecation(Some(reason)),
-        None => key,
+    let reason = deprecation(None, document_type.retired);
+    let key = with(key, reason, |key, reason| key.deprecation(Some(reason)));
+    let earlier = document_type.singular_before.as_ref().map(|before| {
+        let reason = renamed(&document_type.singular);
+        argument(before, ty.clone(), description).deprecation(Some(&reason))
     });
-    match &document_type.singular_before {
-        Some(before) => input.field(
-            argument(before, ty.clone(), description)
-                .deprecation(Some(&renamed(&document_type.singular))),
-        ),
-        None => input,
-    }
+    with(input.field(key), earlier, InputObject::field)
 }
 
 fn delete_input() -> InputObject {
@@ -276,17 +272,14 @@ fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
 
 /// The field with its description in the model.
 fn described(built: InputValue, field: &Field) -> InputValue {
-    match &field.description {
-        Some(description) => built.description(description),
-        None => built,
-    }
+    with(built, field.description.as_ref(), InputValue::description)
 }
 
 fn deprecated(built: InputValue, field: &Field) -> InputValue {
-    match deprecation(field.deprecated.as_ref(), field.retired) {
-        Some(reason) => built.deprecation(Some(reason)),
-        None => built,
-    }
+    let reason = deprecation(field.deprecated.as_ref(), field.retired);
+    with(built, reason, |built, reason| {
+        built.deprecation(Some(reason))
+    })
 }
 
 /// The argument with its description in the model, if it has one.

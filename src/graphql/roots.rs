@@ -23,7 +23,7 @@ use super::{
     inputs,
     render::Text,
     request::{OperationKind, SelectedField},
-    shape::{deprecation, nullable, renamed, required},
+    shape::{deprecation, nullable, renamed, required, with},
     table::{Node, ObjectType},
     types::{ApiTypes, outcome::AnsweredPush, page::PageAnswer, viewer::ViewerAnswer},
 };
@@ -157,10 +157,10 @@ impl RootRow {
                 Ok(Some(FieldValue::owned_any(())))
             })
         });
-        let field = match self.deprecation.as_deref() {
-            Some(reason) => field.deprecation(Some(reason)),
-            None => field,
-        };
+        let reason = self.deprecation.as_deref();
+        let field = with(field, reason, |field, reason| {
+            field.deprecation(Some(reason))
+        });
         let arguments = (self.arguments)().into_iter();
         arguments
             .fold(field, Field::argument)
@@ -199,7 +199,7 @@ fn objects<N: Node, T: RootValue>(
 fn pages(
     types: &ApiTypes,
 ) -> impl Fn(&SelectedField) -> RootWriter<PageAnswer> + Send + Sync + 'static {
-    let table = Arc::clone(&types.pages.page);
+    let table = Arc::clone(&types.page);
     move |field| {
         let plan = table.compile(field);
         Box::new(move |answer: &PageAnswer, text: &mut Text| answer.write(&plan, text))
@@ -250,7 +250,7 @@ fn conflicts(types: &ApiTypes) -> RootRow {
         let request = arguments::inbox(&call.arguments)?;
         Ok(call.sync.conflicts(&call.caller, &request).await?)
     }
-    let page = objects(&types.inbox.connection, |page: &InboxPage| page);
+    let page = objects(&types.conflicts, |page: &InboxPage| page);
     RootRow::resolved(
         OperationKind::Query,
         "conflicts",
@@ -273,7 +273,7 @@ fn viewer(types: &ApiTypes) -> RootRow {
             arguments: call.below,
         })
     }
-    let viewer = objects(&types.viewer.viewer, |answer: &ViewerAnswer| answer);
+    let viewer = objects(&types.viewer, |answer: &ViewerAnswer| answer);
     RootRow::resolved(
         OperationKind::Query,
         "viewer",
@@ -337,7 +337,7 @@ fn push_changes(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
         })
     }
     let model = Arc::clone(model);
-    let payload = objects(&types.outcomes.push, |answer: &AnsweredPush| answer);
+    let payload = objects(&types.push, |answer: &AnsweredPush| answer);
     RootRow::resolved(
         OperationKind::Mutation,
         "pushChanges",
@@ -356,7 +356,7 @@ fn resolve_conflict(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
         Ok(call.sync.resolve(&call.caller, conflict, sent).await?)
     }
     let model = Arc::clone(model);
-    let payload = objects(&types.outcomes.resolve, |outcome: &PushOutcome| outcome);
+    let payload = objects(&types.resolve, |outcome: &PushOutcome| outcome);
     RootRow::resolved(
         OperationKind::Mutation,
         "resolveConflict",
@@ -374,7 +374,7 @@ fn decline_memberships(types: &ApiTypes) -> RootRow {
         let declined = call.sync.decline(&call.caller, request).await?;
         Ok(declined.into_iter().collect())
     }
-    let payload = objects(&types.viewer.declined, |givers: &Vec<UserId>| givers);
+    let payload = objects(&types.declined, |givers: &Vec<UserId>| givers);
     RootRow::resolved(
         OperationKind::Mutation,
         "declineMemberships",
@@ -415,7 +415,7 @@ fn followed_changes(types: &ApiTypes) -> RootRow {
 }
 
 fn followed_conflicts(types: &ApiTypes) -> RootRow {
-    let page = objects(&types.inbox.connection, |page: &InboxPage| page);
+    let page = objects(&types.conflicts, |page: &InboxPage| page);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
             let request = arguments::inbox(&call.arguments)?;

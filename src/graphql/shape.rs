@@ -57,6 +57,14 @@ fn type_ref(ty: &FieldType, embedded: &dyn Fn(&str) -> String) -> TypeRef {
     }
 }
 
+/// Adds what the model may say of a part of the schema.
+pub(super) fn with<B, T>(built: B, said: Option<T>, add: impl FnOnce(B, T) -> B) -> B {
+    match said {
+        Some(said) => add(built, said),
+        None => built,
+    }
+}
+
 /// Why a retired member is deprecated, if the model does not say.
 const RETIRED: &str = "Retired.";
 

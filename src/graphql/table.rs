@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::{Enum, EnumItem, Field, FieldFuture, InputValue, Object, TypeRef};
+use async_graphql::dynamic::{
+    Enum, EnumItem, Field, FieldFuture, InputValue, Object, SchemaBuilder, TypeRef,
+};
 
 use super::{
     render::{Key, RenderResult, Text, fields_of},
@@ -23,6 +25,13 @@ pub(super) struct ObjectType<N: Node> {
     name: &'static str,
     description: &'static str,
     rows: Vec<FieldRow<N>>,
+    /// The types of its fields that are tables too.
+    below: Vec<Arc<dyn Registered>>,
+}
+
+/// A table of any type.
+pub(super) trait Registered: Send + Sync {
+    fn register(&self, builder: SchemaBuilder) -> SchemaBuilder;
 }
 
 /// One field of a type.
@@ -63,6 +72,7 @@ impl<N: Node> ObjectType<N> {
             name,
             description,
             rows: Vec::new(),
+            below: Vec::new(),
         }
     }
 
@@ -87,14 +97,23 @@ impl<N: Node> ObjectType<N> {
         name: &'static str,
         ty: TypeRef,
         description: &'static str,
-        child: &Arc<ObjectType<C>>,
+        child: impl Into<Arc<ObjectType<C>>>,
         write: impl for<'n, 'c> Fn(N::Ref<'n>, Children<'c, C>) -> RenderResult + Send + Sync + 'static,
     ) -> Self {
-        let (child, write) = (Arc::clone(child), Arc::new(write));
-        self.field(name, ty, description, move |field| {
+        let (child, write) = (child.into(), Arc::new(write));
+        let below = Arc::clone(&child);
+        let table = self.field(name, ty, description, move |field| {
             let (plan, write) = (child.compile(field), Arc::clone(&write));
             Arc::new(move |node, text| write(node, Children { plan: &plan, text }))
-        })
+        });
+        table.of_type(&below)
+    }
+
+    /// The last field is of this type.
+    pub(super) fn of_type<C: Node>(mut self, child: &Arc<ObjectType<C>>) -> Self {
+        let child = Arc::clone(child);
+        self.below.push(child);
+        self
     }
 
     /// A field whose selection `compile` compiles.
@@ -122,16 +141,6 @@ impl<N: Node> ObjectType<N> {
         self
     }
 
-    /// The type in async-graphql's form, without resolvers.
-    pub(super) fn register(&self) -> Object {
-        let object = Object::new(self.name).description(self.description);
-        self.rows.iter().fold(object, |object, row| {
-            let field = Field::new(row.name, row.ty.clone(), |_| FieldFuture::Value(None));
-            let field = field.description(row.description);
-            object.field((row.arguments)().into_iter().fold(field, Field::argument))
-        })
-    }
-
     /// The plan for the selection of `field`'s objects.
     pub(super) fn compile(&self, field: &SelectedField) -> ObjectPlan<N> {
         let fields = fields_of(&field.below, self.name);
@@ -148,6 +157,23 @@ impl<N: Node> ObjectType<N> {
         ObjectPlan {
             parts: parts.collect(),
         }
+    }
+}
+
+impl<N: Node> Registered for ObjectType<N> {
+    /// Adds the type in async-graphql's form, without resolvers, and those below it. One that several have is the same
+    /// each time.
+    fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
+        let object = Object::new(self.name).description(self.description);
+        let object = self.rows.iter().fold(object, |object, row| {
+            let field = Field::new(row.name, row.ty.clone(), |_| FieldFuture::Value(None));
+            let field = field.description(row.description);
+            object.field((row.arguments)().into_iter().fold(field, Field::argument))
+        });
+        let below = self.below.iter();
+        below.fold(builder.register(object), |builder, table| {
+            table.register(builder)
+        })
     }
 }
 

@@ -13,41 +13,52 @@ use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::model::Model;
 
 use self::{
-    connection::PageInfo, document::DocumentTypes, inbox::InboxTypes, outcome::OutcomeTypes,
-    page::PageTypes, viewer::ViewerTypes,
+    document::DocumentTypes,
+    inbox::ConflictConnection,
+    outcome::{PushChanges, ResolveConflict},
+    page::SyncPage,
+    viewer::{DeclineMemberships, SyncViewer},
 };
-use super::table::ObjectType;
+use super::table::{ObjectType, Registered};
 
-/// The tables of a model's API.
+/// The types of the root fields of a model's API.
 pub(super) struct ApiTypes {
     pub(super) documents: Arc<DocumentTypes>,
-    pub(super) pages: PageTypes,
-    pub(super) outcomes: OutcomeTypes,
-    pub(super) inbox: InboxTypes,
-    pub(super) viewer: ViewerTypes,
-    page_info: Arc<ObjectType<PageInfo>>,
+    pub(super) page: Arc<ObjectType<SyncPage>>,
+    pub(super) push: Arc<ObjectType<PushChanges>>,
+    pub(super) resolve: Arc<ObjectType<ResolveConflict>>,
+    pub(super) conflicts: Arc<ObjectType<ConflictConnection>>,
+    pub(super) viewer: Arc<ObjectType<SyncViewer>>,
+    pub(super) declined: Arc<ObjectType<DeclineMemberships>>,
 }
 
 impl ApiTypes {
     pub(super) fn new(model: &Arc<Model>) -> Self {
         let documents = Arc::new(DocumentTypes::new(model));
         let page_info = Arc::new(connection::page_info());
+        let result = Arc::new(outcome::result(&documents));
         Self {
-            pages: PageTypes::new(&documents),
-            outcomes: OutcomeTypes::new(model, &documents),
-            inbox: InboxTypes::new(&documents, &page_info),
-            viewer: ViewerTypes::new(&documents, &page_info),
+            page: Arc::new(page::page(&documents)),
+            push: Arc::new(outcome::push(&result)),
+            resolve: Arc::new(outcome::resolve(&result)),
+            conflicts: Arc::new(inbox::connection(&documents, &page_info)),
+            viewer: Arc::new(viewer::viewer(&documents, &page_info)),
+            declined: Arc::new(viewer::declined()),
             documents,
-            page_info,
         }
     }
 
     pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
+        let tables: [&dyn Registered; 6] = [
+            &*self.page,
+            &*self.push,
+            &*self.resolve,
+            &*self.conflicts,
+            &*self.viewer,
+            &*self.declined,
+        ];
         let builder = self.documents.register(builder);
-        let builder = self.pages.register(builder);
-        let builder = self.outcomes.register(builder);
-        let builder = self.inbox.register(builder);
-        let builder = self.viewer.register(builder);
-        builder.register(self.page_info.register())
+        let tables = tables.into_iter();
+        tables.fold(builder, |builder, table| table.register(builder))
     }
 }

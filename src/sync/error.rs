@@ -88,6 +88,20 @@ impl SyncError {
         }
     }
 
+    /// Reads an argument that bounds a page.
+    ///
+    /// # Errors
+    /// [`SyncError::Limit`].
+    pub(crate) fn bound(argument: &'static str, limit: i64, max: usize) -> Result<usize, Self> {
+        let read = usize::try_from(limit).ok();
+        let read = read.filter(|read| (1..=max).contains(read));
+        read.ok_or(Self::Limit {
+            argument,
+            limit,
+            max,
+        })
+    }
+
     /// The client gets a reference to the log, so an internal failure is logged.
     fn logged(self) -> Self {
         if let Self::Internal(reason) = &self {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
     id::{ClientId, DocumentKey, Epoch, MutationId},
-    model::{DocumentType, Model, Policy},
+    model::{DocumentType, Model},
     push::{Push, PushClient},
     value::{Document, Timestamp, defaults, json, unrepresentable::Unrepresentable},
 };
@@ -38,11 +38,13 @@ pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<SentPush, 
             .map(|item| submission(model, object(item)).ok_or_else(unknown_change))
             .collect::<Result<_, _>>()?,
         atomic: matches!(input.get("atomic"), Some(Value::Boolean(true))),
-        policy: present(&mut input, "policy").and_then(|policy| policy_of(&text(policy)?)),
+        policy: present(&mut input, "policy")
+            .and_then(|policy| enums::POLICY.value(&text(policy)?).copied()),
         epoch: present(&mut input, "epoch")
             .and_then(text)
-            .map(|epoch| epoch_of(&epoch))
-            .transpose()?,
+            .map(|epoch| Epoch::new(&epoch))
+            .transpose()
+            .map_err(|error| ClientError::unusable("epoch", &error))?,
     };
     Ok(SentPush { push, hash })
 }
@@ -51,29 +53,11 @@ fn push_client(mut client: Object) -> Result<PushClient, ClientError> {
     let id = present(&mut client, "id")
         .and_then(text)
         .unwrap_or_default();
-    let id = ClientId::new(&id).map_err(|error| {
-        ClientError::new(
-            Code::BadUserInput,
-            format!("`client.id` is not usable: {error}."),
-        )
-    })?;
+    let id = ClientId::new(&id).map_err(|error| ClientError::unusable("client.id", &error))?;
     Ok(PushClient {
         id,
         first: integer(&mut client, "firstMutationId").map(MutationId),
     })
-}
-
-fn epoch_of(epoch: &str) -> Result<Epoch, ClientError> {
-    Epoch::new(epoch).map_err(|error| {
-        ClientError::new(
-            Code::BadUserInput,
-            format!("`epoch` is not usable: {error}."),
-        )
-    })
-}
-
-fn policy_of(name: &str) -> Option<Policy> {
-    enums::POLICY.value(name).copied()
 }
 
 /// Request validation accepts no such item. Leaving it out would shift the mutation ids of the items after it.

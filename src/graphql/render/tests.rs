@@ -11,7 +11,7 @@ use proptest::{
 use serde_json::Map;
 use tidegate_core::{
     entry::{Entry, FeedItem, Record},
-    id::{DocumentId, DocumentKey, Scope, Seq, Version},
+    id::{Seq, Version},
     model::{DefaultValue, DocumentType, Field, FieldType, Model, Scalar, Shape},
     transaction::Misfit,
     value::{Document, Timestamp, Value},
@@ -20,6 +20,7 @@ use tidegate_core::{
 
 use super::*;
 use crate::{
+    fixtures,
     graphql::{
         Api, ApiOptions, Operations, RawRequest,
         request::tests::peer::{schemas, tape::Tape},
@@ -220,20 +221,11 @@ impl TestDocuments<'_> {
 }
 
 fn entry(document_type: &DocumentType, body: Document) -> Entry {
+    let key = fixtures::key(document_type.name.as_str(), "1 \"ü\"");
     Entry {
-        key: DocumentKey {
-            type_name: document_type.name.clone(),
-            id: DocumentId::new("1 \"ü\"").unwrap(),
-        },
-        scope: Scope::new("user:alice").unwrap(),
         version: Version(2),
-        began: Version(1),
-        run: Version(1),
-        field_versions: BTreeMap::from([("title".to_owned(), Version(2))]),
-        writers: BTreeMap::new(),
-        body: Some(body),
-        withheld: false,
+        field_versions: [("title".to_owned(), Version(2))].into(),
         at: Timestamp::from_ms(1_234).unwrap(),
-        membership: None,
+        ..fixtures::entry(key, "user:alice", body)
     }
 }

@@ -14,7 +14,7 @@ use tidegate_core::{
 use crate::{
     graphql::{
         enums,
-        error::{ClientError, Code},
+        error::ClientError,
         execution::Call,
         request::ArgumentValues,
         shape::{argument, nullable, required},
@@ -184,10 +184,8 @@ pub(super) fn viewer() -> Vec<InputValue> {
 /// Reads which client the query is about.
 pub(super) fn client_id(arguments: &ArgumentValues) -> Result<Option<ClientId>, ClientError> {
     let id = text(arguments, "clientId").map(ClientId::new);
-    id.transpose().map_err(|error| {
-        let message = format!("`clientId` is not usable: {error}.");
-        ClientError::new(Code::BadUserInput, message)
-    })
+    id.transpose()
+        .map_err(|error| ClientError::unusable("clientId", &error))
 }
 
 /// The arguments of `viewer.memberships`.
@@ -205,13 +203,7 @@ pub(in crate::graphql) fn membership_range(
     arguments: &ArgumentValues,
 ) -> Result<(usize, usize), ClientError> {
     let first = integer(arguments, "first", MEMBERSHIPS_DEFAULT);
-    let wanted = usize::try_from(first).ok();
-    let wanted = wanted.filter(|first| (1..=MEMBERSHIPS_MAX).contains(first));
-    let wanted = wanted.ok_or(SyncError::Limit {
-        argument: "first",
-        limit: first,
-        max: MEMBERSHIPS_MAX,
-    })?;
+    let wanted = SyncError::bound("first", first, MEMBERSHIPS_MAX)?;
     let after = text(arguments, "after").map(str::parse).transpose();
     let after: Option<usize> = after.map_err(|_| SyncError::Cursor)?;
     Ok((wanted, after.unwrap_or_default()))

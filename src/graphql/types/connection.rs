@@ -64,7 +64,7 @@ impl<C: Connection> ObjectType<C> {
         self,
         edge_type: &str,
         description: &'static str,
-        edge: &Arc<ObjectType<Edge<C::Item>>>,
+        edge: ObjectType<Edge<C::Item>>,
     ) -> Self {
         self.children(
             "edges",
@@ -87,14 +87,14 @@ impl<C: Connection> ObjectType<C> {
             "nodes",
             list(item_type),
             description,
-            item,
+            Arc::clone(item),
             |page, nodes| nodes.list(C::items(page)),
         )
         .children(
             "pageInfo",
             required("PageInfo"),
             "Where the page ends.",
-            page_info,
+            Arc::clone(page_info),
             |page, info| info.one(C::end(page)),
         )
     }
@@ -118,7 +118,7 @@ impl<N: Listed> ObjectType<Edge<N>> {
             "node",
             required(item_type),
             description,
-            item,
+            Arc::clone(item),
             |of, node| node.one(of),
         )
     }

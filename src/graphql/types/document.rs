@@ -28,7 +28,8 @@ use crate::graphql::{
         fields_of,
     },
     request::SelectedField,
-    shape::{deprecation, nullable, one, optional, output_type, renamed, required},
+    shape::{deprecation, nullable, one, optional, output_type, renamed, required, with},
+    table::{Node, ObjectType},
 };
 
 /// The specifications of the wire formats of Tidegate's scalars.
@@ -105,6 +106,25 @@ impl TypeNames {
     }
 }
 
+impl<N: Node> ObjectType<N> {
+    /// Adds the field `type`: the type that stores call as `of` returns.
+    pub(super) fn type_name(
+        self,
+        description: &'static str,
+        documents: &Arc<DocumentTypes>,
+        of: for<'r, 'n> fn(&'r N::Ref<'n>) -> &'r str,
+    ) -> Self {
+        let documents = Arc::clone(documents);
+        self.field("type", required("SyncType"), description, move |field| {
+            let names = documents.names(field);
+            Arc::new(move |node, text| {
+                text.string(names.of(of(&node)));
+                Ok(())
+            })
+        })
+    }
+}
+
 /// The types of a model's documents.
 pub(in crate::graphql) struct DocumentTypes {
     model: Arc<Model>,
@@ -164,16 +184,16 @@ impl DocumentTypes {
 
     /// The plan for the selection of `field`'s documents, of all types.
     pub(in crate::graphql) fn compile(&self, field: &SelectedField) -> DocumentPlan {
-        let types = self.model.types.iter().map(|document_type| {
-            let name = document_type.name.as_str();
-            let fields = fields_of(&field.below, name);
-            let plan = TypePlan {
-                name: name.into(),
-                parts: self.document(document_type, fields),
-            };
-            (document_type.stored_as.as_str().into(), plan)
-        });
-        DocumentPlan(types.collect())
+        self.plan_of(|document_type| TypePlan {
+            name: document_type.name.as_str().into(),
+            parts: self.compile_one(document_type, field),
+        })
+    }
+
+    fn plan_of(&self, plan: impl Fn(&DocumentType) -> TypePlan) -> DocumentPlan {
+        let types = self.model.types.iter();
+        let plans = types.map(|of| (of.stored_as.as_str().into(), plan(of)));
+        DocumentPlan(plans.collect())
     }
 
     /// The plan for the selection of `field`'s document of this type.
@@ -191,16 +211,14 @@ impl DocumentTypes {
     /// The plan for the selection of a side of a conflict, by the types of documents. A side is no document, and any of
     /// its fields may be missing.
     pub(super) fn compile_states(&self, field: &SelectedField) -> DocumentPlan {
-        let types = self.model.types.iter().map(|document_type| {
+        self.plan_of(|document_type| {
             let name = state_name(&document_type.name);
             let fields = fields_of(&field.below, &name);
-            let plan = TypePlan {
+            TypePlan {
                 parts: self.state(document_type, &name, fields),
                 name: name.into(),
-            };
-            (document_type.stored_as.as_str().into(), plan)
-        });
-        DocumentPlan(types.collect())
+            }
+        })
     }
 
     fn state(&self, ty: &DocumentType, name: &str, fields: &[SelectedField]) -> PartsPlan {
@@ -346,21 +364,16 @@ fn scalar_of(shape: &Shape) -> Option<&'static str> {
 }
 
 fn enum_of(enum_type: &EnumType) -> Enum {
-    let mut built = Enum::new(&enum_type.name);
-    if let Some(description) = &enum_type.description {
-        built = built.description(description);
-    }
-    for value in &enum_type.values {
-        let mut item = EnumItem::new(&value.name);
-        if let Some(description) = &value.description {
-            item = item.description(description);
-        }
-        if let Some(reason) = deprecation(value.deprecated.as_ref(), value.retired) {
-            item = item.deprecation(Some(reason));
-        }
-        built = built.item(item);
-    }
-    built
+    let empty = Enum::new(&enum_type.name);
+    let empty = with(empty, enum_type.description.as_ref(), Enum::description);
+    enum_type.values.iter().fold(empty, |built, value| {
+        let item = EnumItem::new(&value.name);
+        let item = with(item, value.description.as_ref(), EnumItem::description);
+        let reason = deprecation(value.deprecated.as_ref(), value.retired);
+        built.item(with(item, reason, |item, reason| {
+            item.deprecation(Some(reason))
+        }))
+    })
 }
 
 /// The enum `SyncType`.
@@ -370,18 +383,14 @@ fn type_names(model: &Model) -> Enum {
     model.types.iter().fold(names, |names, document_type| {
         let name = document_type.name.as_str();
         let item = EnumItem::new(name).description(format!("The type {name}."));
-        let names = names.item(match deprecation(None, document_type.retired) {
-            Some(reason) => item.deprecation(Some(reason)),
-            None => item,
+        let reason = deprecation(None, document_type.retired);
+        let item = with(item, reason, |item, reason| item.deprecation(Some(reason)));
+        let earlier = document_type.renamed_from.as_ref().map(|from| {
+            EnumItem::new(from.as_str())
+                .description(format!("The earlier name of {name}."))
+                .deprecation(Some(&renamed(name)))
         });
-        match &document_type.renamed_from {
-            Some(from) => names.item(
-                EnumItem::new(from.as_str())
-                    .description(format!("The earlier name of {name}."))
-                    .deprecation(Some(&renamed(name))),
-            ),
-            None => names,
-        }
+        with(names.item(item), earlier, Enum::item)
     })
 }
 
@@ -395,10 +404,9 @@ fn interface() -> Interface {
 }
 
 fn document_object(document_type: &DocumentType) -> Object {
-    let mut object = Object::new(document_type.name.as_str()).implement("SyncDocument");
-    if let Some(description) = &document_type.description {
-        object = object.description(description);
-    }
+    let object = Object::new(document_type.name.as_str()).implement("SyncDocument");
+    let description = document_type.description.as_ref();
+    let mut object = with(object, description, Object::description);
     for (name, ty, description, _) in HEAD_FIELDS {
         let own = document_type.id_description.as_deref();
         let description = own.filter(|_| name == "id").unwrap_or(description);
@@ -414,10 +422,8 @@ fn document_object(document_type: &DocumentType) -> Object {
 }
 
 fn embedded_object(embedded: &EmbeddedType) -> Object {
-    let mut object = Object::new(&embedded.name);
-    if let Some(description) = &embedded.description {
-        object = object.description(description);
-    }
+    let object = Object::new(&embedded.name);
+    let object = with(object, embedded.description.as_ref(), Object::description);
     let fields = embedded.fields.iter();
     fields.fold(object, |object, field| {
         with_field(object, field, &output_type(&field.ty))
@@ -444,10 +450,7 @@ fn state_object(document_type: &DocumentType) -> Object {
 fn with_field(object: Object, field: &model::Field, ty: &TypeRef) -> Object {
     let built = |name: &str| {
         let built = unresolved(name, ty.clone());
-        match &field.description {
-            Some(description) => built.description(description),
-            None => built,
-        }
+        with(built, field.description.as_ref(), Field::description)
     };
     let reason = deprecation(field.deprecated.as_ref(), field.retired);
     let object = object.field(deprecated(built(&field.name), reason));
@@ -477,8 +480,7 @@ fn unresolved(name: &str, ty: TypeRef) -> Field {
 }
 
 fn deprecated(built: Field, reason: Option<&str>) -> Field {
-    match reason {
-        Some(reason) => built.deprecation(Some(reason)),
-        None => built,
-    }
+    with(built, reason, |built, reason| {
+        built.deprecation(Some(reason))
+    })
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::{id::DocumentKey, inbox::OpenConflict, value::Document};
 
 use super::{
-    connection::{Connection, Edge, Listed, PageEnd, PageInfo},
+    connection::{Connection, Listed, PageEnd, PageInfo},
     document::DocumentTypes,
 };
 use crate::{
@@ -62,48 +61,27 @@ impl<'e> From<&'e InboxEntry> for Written<'e> {
     }
 }
 
-/// The tables of the inbox.
-pub(in crate::graphql) struct InboxTypes {
-    pub(in crate::graphql) connection: Arc<ObjectType<ConflictConnection>>,
-    edge: Arc<ObjectType<Edge<SyncConflict>>>,
-    conflict: Arc<ObjectType<SyncConflict>>,
-}
-
-impl InboxTypes {
-    pub(super) fn new(
-        documents: &Arc<DocumentTypes>,
-        page_info: &Arc<ObjectType<PageInfo>>,
-    ) -> Self {
-        let conflict = Arc::new(conflict(documents));
-        let edge = ObjectType::new("SyncConflictEdge", "A conflict and its place.");
-        let edge = Arc::new(edge.cursor_and_node("SyncConflict", "The conflict.", &conflict));
-        let connection = ObjectType::new(
-            "SyncConflictConnection",
-            "Some of the conflicts that you may resolve, the oldest first.",
-        )
-        .edges(
-            "SyncConflictEdge",
-            "The conflicts, each with its cursor.",
-            &edge,
-        )
-        .nodes("SyncConflict", "The conflicts.", &conflict, page_info);
-        Self {
-            connection: Arc::new(connection),
-            edge,
-            conflict,
-        }
-    }
-
-    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
-        builder
-            .register(self.connection.register())
-            .register(self.edge.register())
-            .register(self.conflict.register())
-    }
+pub(super) fn connection(
+    documents: &Arc<DocumentTypes>,
+    page_info: &Arc<ObjectType<PageInfo>>,
+) -> ObjectType<ConflictConnection> {
+    let conflict = Arc::new(conflict(documents));
+    let edge = ObjectType::new("SyncConflictEdge", "A conflict and its place.");
+    let edge = edge.cursor_and_node("SyncConflict", "The conflict.", &conflict);
+    ObjectType::new(
+        "SyncConflictConnection",
+        "Some of the conflicts that you may resolve, the oldest first.",
+    )
+    .edges(
+        "SyncConflictEdge",
+        "The conflicts, each with its cursor.",
+        edge,
+    )
+    .nodes("SyncConflict", "The conflicts.", &conflict, page_info)
 }
 
 fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
-    let (model, of_types) = (documents.model(), Arc::clone(documents));
+    let model = documents.model();
     let conflict = ObjectType::<SyncConflict>::new(
         "SyncConflict",
         "A change that waits for a person to resolve it; the document stays as it is until then.",
@@ -111,13 +89,7 @@ fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
     .leaf("id", required("ID"), "What `resolveConflict` takes.", |entry, text| {
         text.string(entry.conflict.id.as_str());
     })
-    .field("type", required("SyncType"), "The document's type.", move |field| {
-        let names = of_types.names(field);
-        Arc::new(move |entry, text| {
-            text.string(names.of(entry.conflict.key.type_name.as_str()));
-            Ok(())
-        })
-    })
+    .type_name("The document's type.", documents, |entry| entry.conflict.key.type_name.as_str())
     .leaf("documentId", required("ID"), "The document's id.", |entry, text| {
         text.string(entry.conflict.key.id.as_str());
     })

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::{
     change::Rejection,
     model::{DocumentType, Model},
@@ -47,7 +46,7 @@ impl Node for ResolveConflict {
     type Ref<'n> = &'n PushOutcome;
 }
 
-struct SyncResult;
+pub(super) struct SyncResult;
 
 impl Node for SyncResult {
     type Ref<'n> = (&'n PushOutcome, &'n Outcome);
@@ -71,49 +70,12 @@ impl Node for SyncFieldOutcome {
     type Ref<'n> = (&'n FieldOutcome, &'n DocumentType);
 }
 
-/// The tables of outcomes.
-pub(in crate::graphql) struct OutcomeTypes {
-    pub(in crate::graphql) push: Arc<ObjectType<PushChanges>>,
-    pub(in crate::graphql) resolve: Arc<ObjectType<ResolveConflict>>,
-    result: Arc<ObjectType<SyncResult>>,
-    error: Arc<ObjectType<SyncErrorNode>>,
-    conflict: Arc<ObjectType<SyncConflictDetail>>,
-    field: Arc<ObjectType<SyncFieldOutcome>>,
-}
-
-impl OutcomeTypes {
-    pub(super) fn new(model: &Arc<Model>, documents: &Arc<DocumentTypes>) -> Self {
-        let error = Arc::new(error());
-        let field = Arc::new(field_outcome(model));
-        let conflict = Arc::new(conflict(&field));
-        let result = Arc::new(result(model, documents, &conflict, &error));
-        Self {
-            push: Arc::new(push(&result)),
-            resolve: Arc::new(resolve(&result)),
-            result,
-            error,
-            conflict,
-            field,
-        }
-    }
-
-    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
-        builder
-            .register(self.push.register())
-            .register(self.resolve.register())
-            .register(self.result.register())
-            .register(self.error.register())
-            .register(self.conflict.register())
-            .register(self.field.register())
-    }
-}
-
-fn push(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<PushChanges> {
+pub(super) fn push(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<PushChanges> {
     ObjectType::<PushChanges>::new(
         "PushChangesPayload",
         "What became of a push. Every change has its outcome, so that one bad change never stops the others.",
     )
-    .children("results", list("SyncResult"), "One outcome for each change, in order.", result, |answer, results| {
+    .children("results", list("SyncResult"), "One outcome for each change, in order.", Arc::clone(result), |answer, results| {
         let outcomes = answer.outcome.outcomes.iter();
         results.list(outcomes.map(|outcome| (&answer.outcome, outcome)))
     })
@@ -125,12 +87,12 @@ fn push(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<PushChanges> {
     })
 }
 
-fn resolve(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<ResolveConflict> {
+pub(super) fn resolve(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<ResolveConflict> {
     ObjectType::<ResolveConflict>::new("ResolveConflictPayload", "What became of a resolution.").children(
         "result",
         required("SyncResult"),
         "APPLIED, and the conflict is gone from the inbox; or CONFLICT because the document has another version by now, or REJECTED, and it is still there.",
-        result,
+        Arc::clone(result),
         |answer, result| {
             let outcome = answer.outcomes.first();
             result.one((answer, outcome.expect("a resolution has an outcome")))
@@ -138,22 +100,11 @@ fn resolve(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<ResolveConflict> 
     )
 }
 
-fn result(
-    model: &Arc<Model>,
-    documents: &Arc<DocumentTypes>,
-    conflict: &Arc<ObjectType<SyncConflictDetail>>,
-    error: &Arc<ObjectType<SyncErrorNode>>,
-) -> ObjectType<SyncResult> {
-    let (model, documents) = (Arc::clone(model), Arc::clone(documents));
-    let of_types = Arc::clone(&documents);
+pub(super) fn result(documents: &Arc<DocumentTypes>) -> ObjectType<SyncResult> {
+    let (model, of_documents) = (documents.model(), Arc::clone(documents));
+    let conflict = conflict(&model);
     ObjectType::<SyncResult>::new("SyncResult", "What became of one change. It is final.")
-        .field("type", required("SyncType"), "The document's type.", move |field| {
-            let names = of_types.names(field);
-            Arc::new(move |(_, outcome), text| {
-                text.string(names.of(outcome.type_name.as_str()));
-                Ok(())
-            })
-        })
+        .type_name("The document's type.", documents, |(_, outcome)| outcome.type_name.as_str())
         .leaf("documentId", required("ID"), "The id as the change named it.", |(_, outcome), text| {
             text.string(&outcome.id);
         })
@@ -170,7 +121,7 @@ fn result(
             text.json(&outcome.version.map(|version| version.0));
         })
         .field("document", nullable("SyncDocument"), "The document as it is now, if it is alive and you may see it; a newer copy than yours.", move |field| {
-            let plan = documents.compile(field);
+            let plan = of_documents.compile(field);
             Arc::new(move |(_, outcome), text| text.optional_document(outcome.document.as_deref(), &plan))
         })
         .children("conflict", nullable("SyncConflictDetail"), "Field by field, what a stale change met.", conflict, move |(_, outcome), detail| {
@@ -179,7 +130,7 @@ fn result(
             let document_type = document_type.filter(|_| has_detail);
             detail.optional(document_type.map(|document_type| (outcome, &**document_type)))
         })
-        .children("error", nullable("SyncError"), "Why it was rejected.", error, |(_, outcome), error| {
+        .children("error", nullable("SyncError"), "Why it was rejected.", error(), |(_, outcome), error| {
             error.optional(outcome.error.as_ref())
         })
 }
@@ -212,7 +163,7 @@ fn error() -> ObjectType<SyncErrorNode> {
         )
 }
 
-fn conflict(field: &Arc<ObjectType<SyncFieldOutcome>>) -> ObjectType<SyncConflictDetail> {
+fn conflict(model: &Arc<Model>) -> ObjectType<SyncConflictDetail> {
     ObjectType::<SyncConflictDetail>::new("SyncConflictDetail", "What a stale change met.")
         .leaf(
             "conflictId",
@@ -226,7 +177,7 @@ fn conflict(field: &Arc<ObjectType<SyncFieldOutcome>>) -> ObjectType<SyncConflic
             "fields",
             list("SyncFieldOutcome"),
             "The fields of the change.",
-            field,
+            field_outcome(model),
             |(outcome, document_type), fields| {
                 let outcomes = outcome.conflict.iter().flatten();
                 fields.list(outcomes.map(|outcome| (outcome, document_type)))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::{SchemaBuilder, TypeRef};
+use async_graphql::dynamic::TypeRef;
 use tidegate_core::{digest::ScopeDigest, id::Scope, value::Timestamp, view::RecordHead};
 
 use super::document::DocumentTypes;
@@ -68,48 +68,16 @@ impl Node for SyncChange {
     type Ref<'n> = &'n ChangeView<'n>;
 }
 
-/// The tables of pages.
-pub(in crate::graphql) struct PageTypes {
-    pub(in crate::graphql) page: Arc<ObjectType<SyncPage>>,
-    change: Arc<ObjectType<SyncChange>>,
-    digest: Arc<ObjectType<SyncScopeDigest>>,
-}
-
-impl PageTypes {
-    pub(super) fn new(documents: &Arc<DocumentTypes>) -> Self {
-        let change = Arc::new(change(documents));
-        let digest = Arc::new(digest());
-        Self {
-            page: Arc::new(page(documents, &change, &digest)),
-            change,
-            digest,
-        }
-    }
-
-    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
-        builder
-            .register(self.page.register())
-            .register(self.change.register())
-            .register(self.digest.register())
-    }
-}
-
-fn page(
-    documents: &Arc<DocumentTypes>,
-    change: &Arc<ObjectType<SyncChange>>,
-    digest: &Arc<ObjectType<SyncScopeDigest>>,
-) -> ObjectType<SyncPage> {
-    let (documents, change, digest) = (
-        Arc::clone(documents),
-        Arc::clone(change),
-        Arc::clone(digest),
-    );
+pub(super) fn page(documents: &Arc<DocumentTypes>) -> ObjectType<SyncPage> {
+    let documents = Arc::clone(documents);
+    let (change, digest) = (Arc::new(change(&documents)), Arc::new(digest()));
+    let (of_changes, of_digests) = (Arc::clone(&change), Arc::clone(&digest));
     ObjectType::<SyncPage>::new(
         "SyncPage",
         "Some changes, and where the client stands once it has applied them all in one transaction: `revokedScopes` first, then `changes` in order.",
     )
     .field("changes", list("SyncChange"), "The changes in order.", move |field| {
-        let plan = Arc::new(change.compile(field));
+        let plan = Arc::new(of_changes.compile(field));
         Arc::new(move |answer, text| {
             let page = &answer.page;
             let changes = page.changes.iter();
@@ -122,6 +90,7 @@ fn page(
             })
         })
     })
+    .of_type(&change)
     .leaf("checkpoint", required("Checkpoint"), "Where the client then stands.", |answer, text| {
         text.string(&answer.page.token());
     })
@@ -135,12 +104,13 @@ fn page(
         text.strings(answer.page.revoked.iter().map(|scope| scope.as_str()));
     })
     .field("digests", TypeRef::named_nn_list("SyncScopeDigest"), "What is live in each scope that you then have whole, as far as the gateway has counted it; null while there is more.", move |field| {
-        let (names, plan) = (documents.names(field), digest.compile(field));
+        let (names, plan) = (documents.names(field), of_digests.compile(field));
         Arc::new(move |answer, text| match answer.page.digests(|name| names.of(name.as_str()).to_owned()) {
             Some(digests) => text.list(&digests, |text, digest| plan.write(digest, text)),
             None => text.nothing(),
         })
     })
+    .of_type(&digest)
     .leaf("epoch", required("ID"), "The identity of the store's history.", |answer, text| {
         text.string(answer.page.epoch().as_str());
     })
@@ -163,18 +133,12 @@ fn digest() -> ObjectType<SyncScopeDigest> {
 }
 
 fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
-    let (documents, of_types) = (Arc::clone(documents), Arc::clone(documents));
+    let of_documents = Arc::clone(documents);
     ObjectType::<SyncChange>::new(
         "SyncChange",
         "What became of one document, as far as you may see. A change whose version is not above your copy's is to be ignored.",
     )
-    .field("type", required("SyncType"), "The document's type.", move |field| {
-        let names = of_types.names(field);
-        Arc::new(move |change, text| {
-            text.string(names.of(change.type_name()));
-            Ok(())
-        })
-    })
+    .type_name("The document's type.", documents, |change| change.type_name())
     .leaf("documentId", required("ID"), "The document's id.", |change, text| {
         text.string(change.id());
     })
@@ -191,7 +155,7 @@ fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
         text.instant(change.changed_at());
     })
     .field("document", nullable("SyncDocument"), "The document, with UPSERT.", move |field| {
-        let plan = documents.compile(field);
+        let plan = of_documents.compile(field);
         Arc::new(move |change, text| text.document(change, &plan))
     })
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::{
     entry::Membership,
     id::{Scope, UserId},
@@ -89,52 +88,19 @@ impl Node for DeclineMemberships {
     type Ref<'n> = &'n [UserId];
 }
 
-/// The tables of the viewer.
-pub(in crate::graphql) struct ViewerTypes {
-    pub(in crate::graphql) viewer: Arc<ObjectType<SyncViewer>>,
-    pub(in crate::graphql) declined: Arc<ObjectType<DeclineMemberships>>,
-    connection: Arc<ObjectType<MembershipConnection>>,
-    membership: Arc<ObjectType<SyncMembership>>,
-    import: Arc<ObjectType<SyncImport>>,
-}
-
-impl ViewerTypes {
-    pub(super) fn new(
-        documents: &Arc<DocumentTypes>,
-        page_info: &Arc<ObjectType<PageInfo>>,
-    ) -> Self {
-        let membership = Arc::new(membership());
-        let connection = ObjectType::new(
-            "SyncMembershipConnection",
-            "Some of your memberships, the oldest first.",
-        )
-        .nodes("SyncMembership", "The memberships.", &membership, page_info);
-        let connection = Arc::new(connection);
-        let import = Arc::new(import(documents));
-        Self {
-            viewer: Arc::new(viewer(&connection, &import)),
-            declined: Arc::new(declined()),
-            connection,
-            membership,
-            import,
-        }
-    }
-
-    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
-        builder
-            .register(self.viewer.register())
-            .register(self.declined.register())
-            .register(self.connection.register())
-            .register(self.membership.register())
-            .register(self.import.register())
-    }
-}
-
-fn viewer(
-    memberships: &Arc<ObjectType<MembershipConnection>>,
-    import: &Arc<ObjectType<SyncImport>>,
+pub(super) fn viewer(
+    documents: &Arc<DocumentTypes>,
+    page_info: &Arc<ObjectType<PageInfo>>,
 ) -> ObjectType<SyncViewer> {
-    let memberships = Arc::clone(memberships);
+    let memberships: ObjectType<MembershipConnection> = ObjectType::new(
+        "SyncMembershipConnection",
+        "Some of your memberships, the oldest first.",
+    );
+    let membership = Arc::new(membership());
+    let memberships =
+        memberships.nodes("SyncMembership", "The memberships.", &membership, page_info);
+    let memberships = Arc::new(memberships);
+    let of_memberships = Arc::clone(&memberships);
     ObjectType::<SyncViewer>::new("SyncViewer", "Who asks, and what they may see and change.")
         .leaf("id", required("ID"), "The user.", |answer, text| text.string(answer.user.as_str()))
         .leaf("readScopes", list("ID"), "The scopes you may see.", |answer, text| {
@@ -144,7 +110,7 @@ fn viewer(
             text.strings(answer.viewer.grants.writable().map(Scope::as_str));
         })
         .field("memberships", required("SyncMembershipConnection"), "The memberships that documents give you, the oldest first, without those of givers you decline. At most 20,000 are looked at.", move |field| {
-            let (plan, slot) = (memberships.compile(field), field.slot);
+            let (plan, slot) = (of_memberships.compile(field), field.slot);
             let slot = slot.expect("the field takes arguments");
             Arc::new(move |answer, text| {
                 match page(&answer.viewer, answer.arguments.of(slot)) {
@@ -153,6 +119,7 @@ fn viewer(
                 }
             })
         })
+        .of_type(&memberships)
         .arguments(arguments::memberships)
         .leaf("declinedGivers", list("ID"), "The users whose memberships you decline.", |answer, text| {
             names(answer.viewer.declined.iter(), text);
@@ -166,7 +133,7 @@ fn viewer(
         .leaf("epoch", required("ID"), "The identity of the store's history.", |answer, text| {
             text.string(answer.viewer.epoch.as_str());
         })
-        .children("importing", list("SyncImport"), "The types whose collections the gateways have not completely imported; some of their documents may be missing. At most one second old.", import, |answer, imports| {
+        .children("importing", list("SyncImport"), "The types whose collections the gateways have not completely imported; some of their documents may be missing. At most one second old.", import(documents), |answer, imports| {
             imports.list(answer.viewer.importing.iter())
         })
 }
@@ -215,18 +182,11 @@ fn membership() -> ObjectType<SyncMembership> {
 }
 
 fn import(documents: &Arc<DocumentTypes>) -> ObjectType<SyncImport> {
-    let documents = Arc::clone(documents);
     ObjectType::<SyncImport>::new(
         "SyncImport",
         "How far the import of a type's collection has come.",
     )
-    .field("type", required("SyncType"), "The type.", move |field| {
-        let names = documents.names(field);
-        Arc::new(move |import, text| {
-            text.string(names.of(import.stored_as.as_str()));
-            Ok(())
-        })
-    })
+    .type_name("The type.", documents, |import| import.stored_as.as_str())
     .leaf("done", required("Int"), "How many documents and entries were compared.", |import, text| {
         text.json(&shown(import.done));
     })
@@ -243,7 +203,7 @@ fn shown(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn declined() -> ObjectType<DeclineMemberships> {
+pub(super) fn declined() -> ObjectType<DeclineMemberships> {
     ObjectType::<DeclineMemberships>::new(
         "DeclineMembershipsPayload",
         "What is declined from now on.",
