@@ -17,8 +17,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use bson::{
     DateTime, RawArrayBuf, RawDocument, RawDocumentBuf,
     error::Error as BsonError,
-    raw::{CStr, RawBsonRef, cstr},
-    spec::ElementType,
+    raw::{CStr, RawBinaryRef, RawBsonRef, cstr},
+    spec::{BinarySubtype, ElementType},
 };
 use thiserror::Error;
 use tidegate_core::{
@@ -298,6 +298,18 @@ pub(crate) fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError>
         type_name: TypeName::new(text(raw, "t")?)?,
         id: DocumentId::new(text(raw, "i")?)?,
     })
+}
+
+fn binary(bytes: &[u8]) -> RawBinaryRef<'_> {
+    let subtype = BinarySubtype::Generic;
+    RawBinaryRef { subtype, bytes }
+}
+
+fn optional_bytes<const N: usize>(
+    raw: &RawDocument,
+    name: &'static str,
+) -> Result<Option<[u8; N]>, CodecError> {
+    optional(raw, name, |found| found.as_binary()?.bytes.try_into().ok())
 }
 
 fn date(at: Timestamp) -> DateTime {

@@ -2,11 +2,7 @@
 //!
 //! Its size depends on the client's last push only. The core's `push` module says what it means.
 
-use bson::{
-    Binary, RawArrayBuf, RawDocument, RawDocumentBuf,
-    raw::{RawBsonRef, cstr},
-    spec::BinarySubtype,
-};
+use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, raw::cstr};
 use tidegate_core::{
     change::{Rejection, RejectionCode},
     id::{ApiHash, ConflictId, MutationId, Version},
@@ -16,7 +12,8 @@ use tidegate_core::{
 };
 
 use super::{
-    CodecError, date, document, instant, int, list, optional, optional_int, optional_text, text,
+    CodecError, binary, date, document, instant, int, list, optional_bytes, optional_int,
+    optional_text, text,
 };
 
 /// Each status and how it is stored.
@@ -32,11 +29,7 @@ pub(crate) fn encode_client(state: &ClientState) -> Vec<u8> {
     let mut raw = RawDocumentBuf::new();
     raw.append(cstr!("l"), state.last.0);
     raw.append(cstr!("f"), state.first.0);
-    let hash = Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: state.hash.0.to_vec(),
-    };
-    raw.append(cstr!("h"), &hash);
+    raw.append(cstr!("h"), binary(&state.hash.0));
     let mut outcomes = RawArrayBuf::new();
     for outcome in &state.outcomes {
         outcomes.push(encode_outcome(outcome));
@@ -46,11 +39,7 @@ pub(crate) fn encode_client(state: &ClientState) -> Vec<u8> {
         raw.append(cstr!("x"), date(at));
     }
     if let Some(ApiHash(hash)) = state.api {
-        let hash = Binary {
-            subtype: BinarySubtype::Generic,
-            bytes: hash.to_vec(),
-        };
-        raw.append(cstr!("a"), &hash);
+        raw.append(cstr!("a"), binary(&hash));
     }
     raw.into_bytes()
 }
@@ -61,7 +50,6 @@ pub(crate) fn encode_client(state: &ClientState) -> Vec<u8> {
 /// [`CodecError`] when the bytes are not of that form.
 pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
     let raw = RawDocument::from_bytes(bytes)?;
-    let hash = optional(raw, "h", RawBsonRef::as_binary)?.map(|binary| binary.bytes.try_into());
     let outcomes = list(raw, "o")?.map(|element| {
         let outcome = element?.as_document().ok_or(CodecError::Field("o"))?;
         decode_outcome(outcome)
@@ -69,10 +57,7 @@ pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
     Ok(ClientState {
         last: MutationId(int(raw, "l")?),
         first: MutationId(int(raw, "f")?),
-        hash: match hash {
-            Some(Ok(hash)) => PushHash(hash),
-            _ => return Err(CodecError::Field("h")),
-        },
+        hash: PushHash(optional_bytes(raw, "h")?.ok_or(CodecError::Field("h"))?),
         outcomes: outcomes.collect::<Result<_, CodecError>>()?,
         at: pushed_at(raw)?,
         api: api(raw)?,
@@ -89,9 +74,7 @@ pub(crate) fn decode_api(bytes: &[u8]) -> Result<Option<ApiHash>, CodecError> {
 
 /// Gateways of earlier versions stored none.
 fn api(raw: &RawDocument) -> Result<Option<ApiHash>, CodecError> {
-    let hash = optional(raw, "a", RawBsonRef::as_binary)?;
-    let hash = hash.map(|binary| binary.bytes.try_into().map(ApiHash));
-    hash.transpose().map_err(|_| CodecError::Field("a"))
+    Ok(optional_bytes(raw, "a")?.map(ApiHash))
 }
 
 /// The last id of a client's state.

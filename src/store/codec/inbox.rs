@@ -3,9 +3,8 @@
 //! The core's `inbox` module says what it means.
 
 use bson::{
-    Binary, RawArrayBuf, RawDocument, RawDocumentBuf,
-    raw::{CStr, RawBsonRef, cstr},
-    spec::BinarySubtype,
+    RawArrayBuf, RawDocument, RawDocumentBuf,
+    raw::{CStr, cstr},
 };
 use tidegate_core::{
     id::{ClientId, ConflictId, MutationId, Scope, UserId, Version},
@@ -17,10 +16,10 @@ use tidegate_core::{
 };
 
 use super::{
-    CodecError,
+    CodecError, binary,
     client::{decode_outcome, encode_outcome},
-    date, document, document_key, instant, int, list, optional, optional_int, optional_text, text,
-    value,
+    date, document, document_key, instant, int, list, optional_bytes, optional_int, optional_text,
+    text, value,
 };
 
 /// What a client wanted, and how that is stored.
@@ -135,17 +134,12 @@ fn append_resolved(raw: &mut RawDocumentBuf, settled: &ResolvedConflict) {
     raw.append(cstr!("t"), settled.key.type_name.as_str());
     raw.append(cstr!("i"), settled.key.id.as_str());
     raw.append(cstr!("u"), settled.user.as_str());
-    let hash = Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: settled.hash.0.to_vec(),
-    };
-    raw.append(cstr!("h"), &hash);
+    raw.append(cstr!("h"), binary(&settled.hash.0));
     raw.append(cstr!("o"), encode_outcome(&settled.outcome));
 }
 
 fn decode_resolved(raw: &RawDocument) -> Result<ResolvedConflict, CodecError> {
-    let hash = optional(raw, "h", RawBsonRef::as_binary)?;
-    let hash = hash.and_then(|binary| binary.bytes.try_into().map(ResolutionHash).ok());
+    let hash = optional_bytes(raw, "h")?.map(ResolutionHash);
     let outcome = document(raw, "o")?.ok_or(CodecError::Field("o"))?;
     Ok(ResolvedConflict {
         id: ConflictId::new(text(raw, "_id")?)?,

@@ -2,13 +2,14 @@
 
 use bson::{
     RawDocument, RawDocumentBuf,
-    raw::{CStr, RawBinaryRef, cstr},
-    spec::BinarySubtype,
+    raw::{CStr, cstr},
 };
 use tidegate_core::{
     digest::{KeptSums, ScopeSums, TypeSum},
     id::{Seq, TypeName},
 };
+
+use super::binary;
 
 /// A count and its hashes.
 const SUM_BYTES: usize = size_of::<i64>() + size_of::<u128>();
@@ -30,11 +31,7 @@ pub(crate) fn encode_sums(sums: &ScopeSums) -> RawDocumentBuf {
         first.copy_from_slice(&count.to_be_bytes());
         rest.copy_from_slice(&bits.to_be_bytes());
         let name = <&CStr>::try_from(type_name.as_str()).expect("names have no U+0000");
-        let sum = RawBinaryRef {
-            subtype: BinarySubtype::Generic,
-            bytes: &bytes,
-        };
-        raw.append(name, sum);
+        raw.append(name, binary(&bytes));
     }
     raw
 }
