@@ -154,12 +154,8 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
-        let job = |reply| WriterJob::Commit {
-            reads: Box::new(reads),
-            decide,
-            reply,
-        };
-        ask(jobs, job).await.map(Committed::from)
+        let committed = ask(jobs, move |writer| writer.commit(&reads, &*decide));
+        committed.await.map(Committed::from)
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {

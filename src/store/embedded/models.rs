@@ -15,7 +15,7 @@ use super::{
     snapshot::{SnapshotOpener, off_the_async_threads},
     tables::MODELS,
     view::ReadView,
-    writer::{WriterJob, ask, writer_gone},
+    writer::{ask, writer_gone},
 };
 use crate::store::{
     StoreError,
@@ -24,9 +24,6 @@ use crate::store::{
 
 const LEAD: &str = "lead";
 const TYPES: &str = "types";
-
-/// What becomes of the record.
-pub(super) type ModelChange = dyn Fn(&mut ModelRecord) + Send + Sync;
 
 /// The models of a store.
 pub(super) struct EmbeddedModels {
@@ -84,11 +81,10 @@ impl Models for EmbeddedModels {
 impl EmbeddedModels {
     async fn change(
         &self,
-        change: impl Fn(&mut ModelRecord) + Send + Sync + 'static,
+        change: impl FnOnce(&mut ModelRecord) + Send + 'static,
     ) -> Result<ModelRecord, StoreError> {
         let jobs = self.reader.jobs.upgrade().ok_or_else(writer_gone)?;
-        let change = Box::new(change);
-        ask(&jobs, |reply| WriterJob::Models { change, reply }).await
+        ask(&jobs, move |writer| writer.change_models(change)).await
     }
 }
 

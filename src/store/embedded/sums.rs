@@ -19,7 +19,7 @@ use super::{
     snapshot::off_the_async_threads,
     tables::{FEED, LIVING, SCOPES, SUMS},
     view::{ReadView, decode, lost, unreadable},
-    writer::{WriterJob, ask, writer_gone},
+    writer::{ask, writer_gone},
 };
 use crate::store::{
     StoreError,
@@ -222,11 +222,7 @@ impl EmbeddedStore {
         work: SumsWork,
     ) -> Result<(), StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
-        let job = |reply| WriterJob::Sums {
-            scope: scope.clone(),
-            work,
-            reply,
-        };
-        ask(jobs, job).await
+        let scope = scope.clone();
+        ask(jobs, move |writer| writer.work_on_sums(&scope, &work)).await
     }
 }

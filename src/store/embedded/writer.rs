@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     file::{StoreFile, is_of_the_file},
-    models::{self, ModelChange},
+    models,
     sums::{self, SumsWork},
     view::ReadView,
     write::{CommitEvents, write},
@@ -27,35 +27,21 @@ use crate::store::{
     decision::{changes_nothing, panic_message, run_decision},
 };
 
-/// What the writer is asked to do.
-pub(super) enum WriterJob {
-    Commit {
-        reads: Box<Reads>,
-        decide: Arc<DecideFn>,
-        reply: oneshot::Sender<Result<Writes, StoreError>>,
-    },
-    Models {
-        change: Box<ModelChange>,
-        reply: oneshot::Sender<Result<ModelRecord, StoreError>>,
-    },
-    Sums {
-        scope: Scope,
-        work: SumsWork,
-        reply: oneshot::Sender<Result<(), StoreError>>,
-    },
-    /// Opens the file again, if an IO error requires it.
-    Recover {
-        reply: oneshot::Sender<Result<(), StoreError>>,
-    },
-}
+/// Work for the writer's thread.
+pub(super) type WriterJob = Box<dyn FnOnce(&WriterThread) + Send>;
 
-/// Sends a job to the writer and waits for its answer.
-pub(super) async fn ask<T>(
+/// Has the writer do this work, and waits for the result.
+pub(super) async fn ask<T: Send + 'static>(
     jobs: &mpsc::Sender<WriterJob>,
-    job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> WriterJob,
+    work: impl FnOnce(&WriterThread) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let (reply, answer) = oneshot::channel();
-    jobs.send(job(reply)).await.map_err(|_| writer_gone())?;
+    let job = move |writer: &WriterThread| {
+        // The caller may have gone: what was done stands.
+        drop(reply.send(writer.catch_panic(|| work(writer))));
+    };
+    let sent = jobs.send(Box::new(job)).await;
+    sent.map_err(|_| writer_gone())?;
     answer.await.map_err(|_| writer_gone())?
 }
 
@@ -73,23 +59,7 @@ impl WriterThread {
     /// Works until all senders are gone.
     pub(super) fn run(self, mut jobs: mpsc::Receiver<WriterJob>) {
         while let Some(job) = jobs.blocking_recv() {
-            // The caller may have gone: the result stands, and its answer is dropped.
-            match job {
-                WriterJob::Commit {
-                    reads,
-                    decide,
-                    reply,
-                } => drop(reply.send(self.catch_panic(|| self.commit(&reads, &*decide)))),
-                WriterJob::Models { change, reply } => {
-                    drop(reply.send(self.catch_panic(|| self.change_models(&*change))));
-                }
-                WriterJob::Sums { scope, work, reply } => {
-                    drop(reply.send(self.catch_panic(|| self.work_on_sums(&scope, &work))));
-                }
-                WriterJob::Recover { reply } => {
-                    drop(reply.send(self.catch_panic(|| self.recover())))
-                }
-            }
+            job(&self);
         }
     }
 
@@ -109,9 +79,8 @@ impl WriterThread {
         })
     }
 
-    fn commit(&self, reads: &Reads, decide: &DecideFn) -> Result<Writes, StoreError> {
-        self.make_writable()?;
-        let before = ReadView::open(&self.file)?;
+    pub(super) fn commit(&self, reads: &Reads, decide: &DecideFn) -> Result<Writes, StoreError> {
+        let before = self.writable()?;
         let mut loaded = before.load(reads)?;
         let mut writes = run_decision(decide, &loaded)?;
         // Each count is asked for once.
@@ -122,64 +91,57 @@ impl WriterThread {
         if changes_nothing(&writes) {
             return Ok(writes);
         }
-        let written = self.write_durably(&before, |transaction| {
-            write(transaction, &before, &writes, self.file.keeps_sums)
-        })?;
+        let written = self.write_durably(&before, &writes, |_| Ok(()))?;
         self.publish_commit(written, &writes);
         Ok(writes)
     }
 
-    fn change_models(&self, change: &ModelChange) -> Result<ModelRecord, StoreError> {
-        self.make_writable()?;
-        let before = ReadView::open(&self.file)?;
+    pub(super) fn change_models(
+        &self,
+        change: impl FnOnce(&mut ModelRecord),
+    ) -> Result<ModelRecord, StoreError> {
+        let before = self.writable()?;
         let stored = before.model_record()?;
         let mut record = stored.clone();
         change(&mut record);
         if record != stored {
-            self.write_durably(&before, |transaction| {
-                models::write(transaction, &stored, &record)?;
-                write(
-                    transaction,
-                    &before,
-                    &Writes::default(),
-                    self.file.keeps_sums,
-                )
+            self.write_durably(&before, &Writes::default(), |transaction| {
+                models::write(transaction, &stored, &record)
             })?;
         }
         Ok(record)
     }
 
-    fn work_on_sums(&self, scope: &Scope, work: &SumsWork) -> Result<(), StoreError> {
-        self.make_writable()?;
-        let before = ReadView::open(&self.file)?;
-        let written = self.write_durably(&before, |transaction| {
-            sums::write(transaction, scope, work)?;
-            write(
-                transaction,
-                &before,
-                &Writes::default(),
-                self.file.keeps_sums,
-            )
+    pub(super) fn work_on_sums(&self, scope: &Scope, work: &SumsWork) -> Result<(), StoreError> {
+        let before = self.writable()?;
+        let written = self.write_durably(&before, &Writes::default(), |transaction| {
+            sums::write(transaction, scope, work)
         });
         written.map(drop)
     }
 
-    /// Nothing is acknowledged from a file that is opened read-only, not even a push that was stored before: what the
-    /// file shows may not be on the disk.
-    fn make_writable(&self) -> Result<(), StoreError> {
+    /// What is stored, in a file that can be written. Nothing is acknowledged from a file that is opened read-only, not
+    /// even a push that was stored before: what the file shows may not be on the disk.
+    fn writable(&self) -> Result<ReadView, StoreError> {
         if self.file.has_failed() || self.file.refusal().is_some() {
             self.reopen()?;
         }
-        self.file.refusal().map_or(Ok(()), Err)
+        self.file.refusal().map_or(Ok(()), Err)?;
+        ReadView::open(&self.file)
     }
 
+    /// Writes both in one transaction.
     fn write_durably(
         &self,
         before: &ReadView,
-        write: impl FnOnce(&WriteTransaction) -> Result<CommitEvents, StoreError>,
+        writes: &Writes,
+        others: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
     ) -> Result<CommitEvents, StoreError> {
         let transaction = self.file.begin_write()?;
-        let written = match write(&transaction) {
+        let keeps_sums = self.file.keeps_sums;
+        let written =
+            others(&transaction).and_then(|()| write(&transaction, before, writes, keeps_sums));
+        let written = match written {
             Ok(written) => written,
             Err(error) => {
                 drop(transaction);
@@ -212,7 +174,8 @@ impl WriterThread {
         }
     }
 
-    fn recover(&self) -> Result<(), StoreError> {
+    /// Opens the file again, if an IO error requires it.
+    pub(super) fn recover(&self) -> Result<(), StoreError> {
         if self.file.has_failed() {
             self.reopen()?;
         }
