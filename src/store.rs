@@ -40,10 +40,10 @@ use tidegate_core::{
     value::Timestamp,
 };
 
+pub(crate) use self::decision::ended_early;
 pub use self::{codec::StoredView, stored::StoredRecord};
 use self::{
     collections::Collections,
-    decision::ended_early,
     models::Models,
     stored::{ScanBuilder, or_logged},
 };

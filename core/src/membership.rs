@@ -133,13 +133,13 @@ impl Memberships {
 /// The givers that a user declines; `None` if they would be too many.
 pub type Declined = Option<BTreeSet<UserId>>;
 
-/// Declines these givers, or accepts them again. Returns whom the user then declines, and what to write.
+/// Declines these givers, or accepts them again. Returns what to write, and whom the user then declines.
 pub fn decline(
     user: &UserId,
     givers: &BTreeSet<UserId>,
     decline: bool,
     loaded: &Loaded,
-) -> (Declined, Writes) {
+) -> (Writes, Declined) {
     let before = loaded.users.get(user).cloned().unwrap_or_default().declined;
     let declined: BTreeSet<UserId> = match decline {
         true => before.union(givers).cloned().collect(),
@@ -148,7 +148,7 @@ pub fn decline(
     let mut writes = Writes::default();
     // A user who already declines too many may still accept some again.
     if decline && declined.len() > DECLINED_MAX {
-        return (None, writes);
+        return (writes, None);
     }
     if declined != before {
         let change = UserChange {
@@ -156,7 +156,7 @@ pub fn decline(
         };
         writes.users.insert(user.clone(), change);
     }
-    (Some(declined), writes)
+    (writes, Some(declined))
 }
 
 /// Whether both give the same user the same access, or neither gives any. The giver does not count.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use tidegate_core::{
     change::{Action, Submission},
     push::{CommitRequest, PushAnswer, Resolution},
-    transaction::{Reads, Writes},
+    transaction::{Loaded, Reads, Writes},
     value::document_bytes,
 };
 use tokio::{
@@ -43,7 +43,10 @@ use self::{
     shares::{QueuePermit, Shares},
 };
 use super::{STORE_DEADLINE, SyncError, import::PushCounter};
-use crate::store::{DecideFn, Store, StoreError};
+use crate::{
+    lock::Mutex,
+    store::{Committed, Store, StoreError},
+};
 
 /// The most requests that may wait before the scheduler takes them, and the most that may wait after. A further one is
 /// refused as busy.
@@ -106,20 +109,47 @@ impl CommitQueue {
     }
 }
 
+/// One transaction. Returns also what the decision noted when it ran last.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn commit_noting<N: Send + 'static>(
+    store: &dyn Store,
+    reads: Reads,
+    decide: impl Fn(&Loaded) -> (Writes, N) + Send + Sync + 'static,
+) -> Result<(Committed, N), StoreError> {
+    let last = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&last);
+    let decide = move |loaded: &Loaded| {
+        let (writes, note) = decide(loaded);
+        *noted.lock() = Some(note);
+        writes
+    };
+    let committed = store.commit(reads, Arc::new(decide)).await?;
+    let note = last.lock().take();
+    Ok((
+        committed,
+        note.expect("a commit decides before it succeeds"),
+    ))
+}
+
 /// Commits work that waits in no queue, and repeats it after each write conflict. `work` gets the number of conflicts
-/// so far.
+/// so far. Returns also what the decision noted when it ran last.
 ///
 /// # Errors
 /// [`StoreError`]. Also [`StoreError::Unavailable`] if others write the same for too long; then nothing was written.
-pub(super) async fn commit_repeatedly(
+pub(super) async fn commit_repeatedly<N: Send + 'static, D>(
     store: &dyn Store,
-    work: impl Fn(u32) -> (Reads, Arc<DecideFn>) + Send,
-) -> Result<Writes, StoreError> {
+    work: impl Fn(u32) -> (Reads, D) + Send,
+) -> Result<(Writes, N), StoreError>
+where
+    D: Fn(&Loaded) -> (Writes, N) + Send + Sync + 'static,
+{
     let deadline = Instant::now() + STORE_DEADLINE;
     let mut conflicts = 0;
     loop {
         let (reads, decide) = work(conflicts);
-        match store.commit(reads, decide).await {
+        match commit_noting(store, reads, decide).await {
             Err(StoreError::WriteConflict(_)) if Instant::now() >= deadline => {
                 let reason = "others write the same without a break; nothing was written";
                 return Err(StoreError::Unavailable(reason.to_owned()));
@@ -128,7 +158,7 @@ pub(super) async fn commit_repeatedly(
                 conflicts += 1;
                 sleep(conflict.backoff).await;
             }
-            done => return done.map(|committed| committed.writes),
+            done => return done.map(|(committed, note)| (committed.writes, note)),
         }
     }
 }

@@ -4,15 +4,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tidegate_core::{
     id::UserId,
-    membership::{self, Declined},
+    membership,
     transaction::{Loaded, Reads},
 };
 
 use super::{Caller, SyncError, SyncService, commit::commit_repeatedly, in_time};
-use crate::{
-    lock::Mutex,
-    store::{DecideFn, StoreError},
-};
+use crate::store::ended_early;
 
 /// Which memberships the caller declines, or accepts again.
 #[derive(Debug, Clone)]
@@ -34,33 +31,22 @@ impl SyncService {
         caller: &Caller,
         request: DeclineRequest,
     ) -> Result<BTreeSet<UserId>, SyncError> {
-        let user = caller.identity.user.clone();
-        let reads = Reads {
-            users: [user.clone()].into(),
-            ..Reads::default()
+        let (store, user) = (Arc::clone(&self.store), caller.identity.user.clone());
+        let work = move |_| {
+            let (user, request) = (user.clone(), request.clone());
+            let reads = Reads {
+                users: [user.clone()].into(),
+                ..Reads::default()
+            };
+            let decide = move |loaded: &Loaded| {
+                membership::decline(&user, &request.givers, request.decline, loaded)
+            };
+            (reads, decide)
         };
-        let answer: Arc<Mutex<Declined>> = Arc::default();
-        let decided = Arc::clone(&answer);
-        let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
-            let (declined, writes) =
-                membership::decline(&user, &request.givers, request.decline, loaded);
-            *decided.lock() = declined;
-            writes
-        });
-        let store = Arc::clone(&self.store);
         // The commit runs to its end even if the caller has gone.
-        let commit = tokio::spawn(async move {
-            let declined = |_| (reads.clone(), Arc::clone(&decide));
-            commit_repeatedly(store.as_ref(), declined).await
-        });
-        in_time(async {
-            let committed = commit
-                .await
-                .map_err(|ended| StoreError::Unavailable(ended.to_string()));
-            committed?.map(drop)
-        })
-        .await?;
-        let declined = std::mem::take(&mut *answer.lock());
+        let commit = tokio::spawn(async move { commit_repeatedly(store.as_ref(), work).await });
+        let committed = async { commit.await.map_err(|ended| ended_early(&ended))? };
+        let (_, declined) = in_time(committed).await?;
         declined.ok_or(SyncError::DeclinesFull)
     }
 }

@@ -22,13 +22,10 @@ use super::{
     Clock,
     commit::{commit_repeatedly, halved},
 };
-use crate::{
-    lock::Mutex,
-    store::{
-        DecideFn, Store, StoreError,
-        collections::Collections,
-        finding::{EXAMPLES_MAX, Finding, Topic},
-    },
+use crate::store::{
+    Store, StoreError,
+    collections::Collections,
+    finding::{EXAMPLES_MAX, Finding, Topic},
 };
 
 /// The most documents of a transaction, and of a step of a walk.
@@ -249,25 +246,24 @@ impl FeedExamination {
 
     /// One transaction. It writes nothing without a lease.
     async fn look(&self, waiting: &IndexSet<DocumentKey>) -> Result<Look, StoreError> {
-        let last = Arc::new(Mutex::new(Look::default()));
         let batch = |conflicts| {
             let size = halved(waiting.len(), conflicts);
             let keys: IndexSet<DocumentKey> = waiting.iter().take(size).cloned().collect();
             let reads = push::stamp_reads(keys.clone(), self.lease);
             let (model, clock) = (Arc::clone(&self.model), Arc::clone(&self.clock));
-            let (last, stamps) = (Arc::clone(&last), self.lease.is_some());
-            let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
+            let stamps = self.lease.is_some();
+            let decide = move |loaded: &Loaded| {
                 let writes = push::stamp(&model, clock(), loaded);
-                *last.lock() = Look::of(&keys, loaded, &writes);
+                let look = Look::of(&keys, loaded, &writes);
                 match stamps {
-                    true => writes,
-                    false => Writes::default(),
+                    true => (writes, look),
+                    false => (Writes::default(), look),
                 }
-            });
+            };
             (reads, decide)
         };
-        commit_repeatedly(self.store.as_ref(), batch).await?;
-        Ok(std::mem::take(&mut *last.lock()))
+        let (_, look) = commit_repeatedly(self.store.as_ref(), batch).await?;
+        Ok(look)
     }
 
     /// What still differs after a while: the importer may be about to stamp the rest.
@@ -345,7 +341,6 @@ impl FeedExamination {
 }
 
 /// What a transaction found.
-#[derive(Default)]
 struct Look {
     compared: HashSet<DocumentKey>,
     differences: Vec<(DocumentKey, Difference)>,

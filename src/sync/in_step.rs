@@ -3,10 +3,7 @@
 //!
 //! Where other services write, the importer's scans do the rest.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use indexmap::IndexSet;
 use tidegate_core::{
@@ -23,10 +20,7 @@ use super::{
     commit::{commit_repeatedly, halved},
     is_urgent,
 };
-use crate::{
-    lock::Mutex,
-    store::{DecideFn, Store, StoreError},
-};
+use crate::store::{Store, StoreError};
 
 /// The number of entries that are looked at a time, and stamped in one transaction.
 const BATCH: usize = 500;
@@ -44,10 +38,10 @@ pub async fn bring_in_step(
     mut progress: impl FnMut(usize),
 ) -> Result<usize, StoreError> {
     let snapshot = store.snapshot().await?;
-    let (standing, state) = (snapshot.standing(), Arc::clone(snapshot.models()));
+    let (standing, models) = (snapshot.standing(), Arc::clone(snapshot.models()));
     drop(snapshot);
     let is_imported = store.collections().is_some();
-    let due = due_types(model, &state, is_imported);
+    let due = due_types(model, &models, is_imported);
     if !standing.leads || due.is_empty() {
         return Ok(0);
     }
@@ -108,26 +102,26 @@ async fn stamp(
     clock: &Clock,
     keys: &IndexSet<DocumentKey>,
 ) -> Result<Option<(usize, IndexSet<DocumentKey>)>, StoreError> {
-    let reached = Arc::new(Mutex::new(None));
     let batch = |conflicts| {
         let attempted = halved(keys.len(), conflicts);
-        let (model, clock, noted) = (model.clone(), clock.clone(), reached.clone());
-        let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
-            let leads = loaded.standing.leads;
-            *noted.lock() = leads.then(|| (attempted, loaded.left_out.clone()));
-            match leads {
-                true => push::stamp_and_withhold(&model, clock(), loaded),
-                false => Writes::default(),
+        let (model, clock) = (model.clone(), clock.clone());
+        let decide = move |loaded: &Loaded| match loaded.standing.leads {
+            true => {
+                let writes = push::stamp_and_withhold(&model, clock(), loaded);
+                (writes, Some((attempted, loaded.left_out.clone())))
             }
-        });
+            false => (Writes::default(), None),
+        };
         let attempted = keys.iter().take(attempted).cloned().collect();
         (push::stamp_reads(attempted, None), decide)
     };
-    let written = commit_repeatedly(store, batch).await?.entries.len();
-    let reached: Option<(usize, HashSet<DocumentKey>)> = reached.lock().take();
+    let (writes, reached) = commit_repeatedly(store, batch).await?;
     Ok(reached.map(|(attempted, left_out)| {
         let keys = keys.iter().enumerate();
         let left = keys.filter(|(i, key)| *i >= attempted || left_out.contains(*key));
-        (written, left.map(|(_, key)| key.clone()).collect())
+        (
+            writes.entries.len(),
+            left.map(|(_, key)| key.clone()).collect(),
+        )
     }))
 }

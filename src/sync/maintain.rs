@@ -1,7 +1,5 @@
 //! Maintenance of a store: collecting old tombstones, and beginning a new epoch.
 
-use std::sync::Arc;
-
 use tidegate_core::{
     collect,
     id::Epoch,
@@ -10,7 +8,7 @@ use tidegate_core::{
 };
 
 use super::commit::{commit_repeatedly, halved};
-use crate::store::{DecideFn, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// The most tombstones and markers that one transaction collects, and the most settled conflicts, and the most clients
 /// whose last push it removes.
@@ -37,9 +35,9 @@ pub async fn collect(
     loop {
         let batch = |conflicts| {
             let reads = collect::reads(before, halved(BATCH, conflicts));
-            (reads, Arc::new(collect::decide) as Arc<DecideFn>)
+            (reads, |loaded: &Loaded| (collect::decide(loaded), ()))
         };
-        let writes = commit_repeatedly(store, batch).await?;
+        let (writes, ()) = commit_repeatedly(store, batch).await?;
         let records =
             writes.collected.len() + writes.resolutions_removed.len() + writes.clients.len();
         if records == 0 {
@@ -64,11 +62,14 @@ pub(super) async fn rotate_epoch_under(
     epoch: Epoch,
     lease: Option<Fence>,
 ) -> Result<(), StoreError> {
-    let decide: Arc<DecideFn> = Arc::new(move |_: &Loaded| collect::rotate(epoch.clone()));
     let reads = Reads {
         lease,
         ..Reads::default()
     };
-    let rotation = |_| (reads.clone(), Arc::clone(&decide));
+    let rotation = |_| {
+        let epoch = epoch.clone();
+        let rotate = move |_: &Loaded| (collect::rotate(epoch.clone()), ());
+        (reads.clone(), rotate)
+    };
     commit_repeatedly(store, rotation).await.map(drop)
 }

@@ -191,7 +191,7 @@ impl Store {
             users: [user.clone()].into(),
             ..Reads::default()
         });
-        let (declined, writes) = membership::decline(&user, &givers.collect(), decline, &loaded);
+        let (writes, declined) = membership::decline(&user, &givers.collect(), decline, &loaded);
         declined.expect("few givers");
         self.write(&writes);
     }

@@ -1,6 +1,9 @@
 //! Stamping: documents that were proposed are compared with their entries, in transactions that keep the lease.
 
-use std::{collections::BTreeSet, collections::HashSet, collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use indexmap::IndexSet;
 use tidegate_core::{
@@ -12,10 +15,7 @@ use tidegate_core::{
 use tokio::time::{Instant, sleep};
 
 use super::{Importer, TermEnd, follow::Term};
-use crate::{
-    lock::Mutex,
-    store::{DecideFn, StoreError},
-};
+use crate::{store::StoreError, sync::commit::commit_noting};
 
 /// The most bytes of documents that a transaction loads. One document always has room.
 const BYTES_MAX: LoadBytesMax = LoadBytesMax(1 << 20);
@@ -112,14 +112,12 @@ impl Importer {
             false => None,
         };
         let (model, now) = (Arc::clone(&self.model), (self.clock)());
-        let loaded_last = Arc::new(Mutex::new((HashSet::new(), BTreeSet::new())));
-        let noted = Arc::clone(&loaded_last);
         let decide = move |loaded: &Loaded| {
-            *noted.lock() = (loaded.left_out.clone(), loaded.misfits.clone());
-            push::stamp(&model, now, earlier.as_ref().unwrap_or(loaded))
+            let writes = push::stamp(&model, now, earlier.as_ref().unwrap_or(loaded));
+            (writes, (loaded.left_out.clone(), loaded.misfits.clone()))
         };
-        let committed = self.store.commit(reads, Arc::new(decide)).await?;
-        let (left_out, known) = std::mem::take(&mut *loaded_last.lock());
+        let committed = commit_noting(self.store.as_ref(), reads, decide);
+        let (committed, (left_out, known)) = committed.await?;
         let misfits = committed.writes.misfits.into_iter();
         let withheld = misfits.filter(|(key, _)| !known.contains(key));
         Ok(Stamped {
@@ -133,15 +131,9 @@ impl Importer {
 
     /// What a transaction would load, which writes nothing.
     async fn look(&self, reads: &Reads) -> Result<Loaded, StoreError> {
-        let loaded_last = Arc::new(Mutex::new(None));
-        let noted = Arc::clone(&loaded_last);
-        let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
-            *noted.lock() = Some(loaded.clone());
-            Writes::default()
-        });
-        self.store.commit(reads.clone(), decide).await?;
-        let loaded = loaded_last.lock().take();
-        Ok(loaded.expect("a commit decides before it succeeds"))
+        let decide = |loaded: &Loaded| (Writes::default(), loaded.clone());
+        let looked = commit_noting(self.store.as_ref(), reads.clone(), decide);
+        Ok(looked.await?.1)
     }
 }
 
