@@ -16,6 +16,7 @@ mod inbox;
 mod lead;
 mod live;
 mod maintain;
+mod page;
 mod pull;
 mod push;
 mod settled;
@@ -61,7 +62,8 @@ pub use self::{
     lead::{ABSENT, LeadTask, LeadWatch},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
-    pull::{Page, PullRequest},
+    page::Page,
+    pull::PullRequest,
     push::SentPush,
     survey::{Accepted, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_urgent},
 };

@@ -113,6 +113,12 @@ impl Skipped {
 }
 
 impl Checkpoint {
+    /// The scopes that the client reads.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        let tracks = self.tracks.iter();
+        tracks.flat_map(|track| track.positions.keys())
+    }
+
     /// Notes that a page passes a document of the scope's feed at `seq` without showing it.
     pub fn skip(&mut self, scope: &Scope, seq: Seq, standing: Standing) {
         if is_active(Mutant::UnreadPassed) {

@@ -58,17 +58,9 @@ impl InboxRequest {
     /// # Errors
     /// [`SyncError::Limit`] or [`SyncError::Cursor`].
     pub fn new(first: i64, after: Option<&str>) -> Result<Self, SyncError> {
-        let wanted = usize::try_from(first).ok();
-        let first = wanted
-            .filter(|first| (1..=PAGE_MAX).contains(first))
-            .ok_or(SyncError::Limit {
-                argument: "first",
-                limit: first,
-                max: PAGE_MAX,
-            })?;
         let after = after.map(|cursor| decode(cursor).ok_or(SyncError::Cursor));
         Ok(Self {
-            first,
+            first: SyncError::bound("first", first, PAGE_MAX)?,
             after: after.transpose()?,
         })
     }

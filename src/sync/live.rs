@@ -29,7 +29,7 @@ use super::{
     commit::ScopeHeads,
     grants::GrantCache,
     in_own_task,
-    pull::{PageReader, Unshown},
+    page::{PageReader, Unshown},
     scopes_bytes,
 };
 use crate::{
@@ -205,9 +205,8 @@ impl Subscription {
                     }
                     page => {
                         let page = page?;
-                        let tracks = page.checkpoint.tracks.iter();
-                        let scopes = tracks.flat_map(|track| track.positions.keys());
-                        self.caller.hold(&mut self.lease, scopes_bytes(scopes))?;
+                        let bytes = scopes_bytes(page.checkpoint.scopes());
+                        self.caller.hold(&mut self.lease, bytes)?;
                         page
                     }
                 },
@@ -270,12 +269,7 @@ impl Subscription {
             },
             _ => self.whole_page(bytes_max).await?,
         };
-        let scopes = page
-            .checkpoint
-            .tracks
-            .iter()
-            .flat_map(|track| track.positions.keys());
-        self.handle.watch(scopes);
+        self.handle.watch(page.checkpoint.scopes());
         Ok(page)
     }
 

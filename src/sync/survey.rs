@@ -100,20 +100,6 @@ pub struct TypeSurvey {
     pub missing: Examples,
 }
 
-impl TypeSurvey {
-    const NOTHING: Self = Self {
-        documents: 0,
-        memberships: 0,
-        moves: 0,
-        other_access: 0,
-        misfits: 0,
-        missing: Examples {
-            count: 0,
-            first: Vec::new(),
-        },
-    };
-}
-
 impl<'m> ModelSurvey<'m> {
     /// Compares a model with the one in force.
     pub fn new(model: &'m Model, in_force: Option<&'m Model>) -> Self {

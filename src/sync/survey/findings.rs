@@ -1,5 +1,7 @@
 //! The plan of a model change in words, with what was counted: one finding for each difference.
 
+use std::sync::LazyLock;
+
 use indicatif::HumanCount;
 use tidegate_core::{
     id::TypeName,
@@ -167,7 +169,7 @@ fn of_misfits(result: &SurveyResult, accepted: Accepted) -> Finding {
 }
 
 fn of_type<'r>(type_name: Option<&TypeName>, result: &'r SurveyResult) -> &'r TypeSurvey {
-    static NOTHING: TypeSurvey = TypeSurvey::NOTHING;
+    static NOTHING: LazyLock<TypeSurvey> = LazyLock::new(TypeSurvey::default);
     let found = type_name.and_then(|name| result.types.get(name));
     found.unwrap_or(&NOTHING)
 }
