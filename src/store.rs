@@ -9,7 +9,6 @@ pub mod conversion;
 mod decision;
 pub mod embedded;
 pub mod finding;
-#[cfg(test)]
 pub(crate) mod layered;
 pub mod models;
 pub mod mongo;
@@ -134,21 +133,25 @@ pub struct WriteConflict {
     pub backoff: Duration,
 }
 
+/// What a store says of itself at one moment.
+#[derive(Debug, Clone)]
+pub struct StoreState {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The lead among its models, and what it puts in force.
+    pub models: Arc<ModelState>,
+    /// The gateway's own model beside it.
+    pub standing: Standing,
+    /// The secret of its checkpoints.
+    pub token_key: TokenKey,
+}
+
 /// One consistent view: all its answers are of the same moment. Keep it for a short time: a store holds replaced
 /// records for minutes only, or cannot reuse their space meanwhile. Its reads fail with [`StoreError`].
 #[async_trait]
 pub trait Snapshot: Send {
-    /// The store's epoch.
-    fn epoch(&self) -> &Epoch;
-
-    /// The lead among the store's models, and what it puts in force.
-    fn models(&self) -> &Arc<ModelState>;
-
-    /// The gateway's own model beside it.
-    fn standing(&self) -> Standing;
-
-    /// The secret of the store's checkpoints.
-    fn token_key(&self) -> &TokenKey;
+    /// What the store says of itself.
+    fn state(&self) -> &StoreState;
 
     /// Heads, floors and numbers. A scope that was never written has zeros and no number.
     async fn scopes(

@@ -383,7 +383,7 @@ impl SyncService {
                 given,
                 declined,
                 last_mutation,
-                epoch: snapshot.epoch().clone(),
+                epoch: snapshot.state().epoch.clone(),
                 importing: self.importing().await?,
             })
         })

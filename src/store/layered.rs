@@ -1,4 +1,7 @@
-//! A store over an embedded one, for tests that count what is read of it, or show something else.
+//! A snapshot that shows something else than the one below it. What its layer does not touch is passed on.
+
+#[cfg(test)]
+pub(crate) mod store;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -6,29 +9,23 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 use tidegate_core::{
-    checkpoint::TokenKey,
+    digest::ScopeSums,
     entry::{Entry, ScopeState},
-    generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
-    transaction::Reads,
     value::Timestamp,
 };
 
 use super::{
-    ClientCount, Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
-    Store, StoreError, TailEvent, embedded::EmbeddedStore, models::Models,
+    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, StoreState,
 };
 
-/// What a test does about reads. By default it does nothing.
-pub(crate) trait ReadLayer: Send + Sync + 'static {
-    /// A snapshot is opened.
-    fn opened(&self) {}
-
+/// What becomes of what is read. By default it is shown as it is.
+#[async_trait]
+pub(crate) trait ReadLayer: Send + Sync {
     /// The states of scopes are read.
     fn scopes(&self, _scopes: usize) {}
 
@@ -40,73 +37,32 @@ pub(crate) trait ReadLayer: Send + Sync + 'static {
         Ok(scan)
     }
 
-    /// The head of a scope is read by a linearizable read.
-    fn confirmed(&self) {}
-
     /// Documents were read by their keys.
     fn found(&self, entries: Entries) -> Result<Entries, StoreError> {
         Ok(entries)
     }
 
-    /// A part of the inbox was read.
-    fn inbox(&self, scan: InboxScan) -> InboxScan {
-        scan
+    /// A part of the inbox was read. The snapshot below may be asked for more.
+    async fn inbox(
+        &self,
+        _below: &mut dyn Snapshot,
+        _range: &InboxRange,
+        scan: InboxScan,
+    ) -> Result<InboxScan, StoreError> {
+        Ok(scan)
     }
 }
 
-/// The store.
-pub(crate) struct LayeredStore<L> {
-    pub(crate) inner: EmbeddedStore,
+/// A snapshot with a layer over it.
+pub(crate) struct LayeredSnapshot<L> {
+    pub(crate) inner: Box<dyn Snapshot>,
     pub(crate) layer: Arc<L>,
 }
 
 #[async_trait]
-impl<L: ReadLayer> Store for LayeredStore<L> {
-    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
-        self.inner.commit(reads, decide).await
-    }
-
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.layer.opened();
-        let (inner, layer) = (self.inner.snapshot().await?, Arc::clone(&self.layer));
-        Ok(Box::new(LayeredSnapshot { inner, layer }))
-    }
-
-    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
-        self.layer.confirmed();
-        self.inner.confirmed_head(scope).await
-    }
-
-    fn models(&self) -> Arc<dyn Models> {
-        self.inner.models()
-    }
-
-    fn tail(&self) -> BoxStream<'static, TailEvent> {
-        self.inner.tail()
-    }
-}
-
-struct LayeredSnapshot<L> {
-    inner: Box<dyn Snapshot>,
-    layer: Arc<L>,
-}
-
-#[async_trait]
 impl<L: ReadLayer> Snapshot for LayeredSnapshot<L> {
-    fn epoch(&self) -> &Epoch {
-        self.inner.epoch()
-    }
-
-    fn models(&self) -> &Arc<ModelState> {
-        self.inner.models()
-    }
-
-    fn standing(&self) -> Standing {
-        self.inner.standing()
-    }
-
-    fn token_key(&self) -> &TokenKey {
-        self.inner.token_key()
+    fn state(&self) -> &StoreState {
+        self.inner.state()
     }
 
     async fn scopes(
@@ -157,12 +113,32 @@ impl<L: ReadLayer> Snapshot for LayeredSnapshot<L> {
         self.inner.walk(after, limit).await
     }
 
+    async fn sums(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
+        self.inner.sums(scopes).await
+    }
+
+    async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
+        self.inner.count(scope).await
+    }
+
+    async fn scopes_after(
+        &mut self,
+        after: Option<&Scope>,
+        limit: usize,
+    ) -> Result<Vec<Scope>, StoreError> {
+        self.inner.scopes_after(after, limit).await
+    }
+
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
         self.inner.conflict(id).await
     }
 
     async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
-        Ok(self.layer.inbox(self.inner.conflicts(range).await?))
+        let scan = self.inner.conflicts(range).await?;
+        self.layer.inbox(&mut *self.inner, range, scan).await
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

@@ -46,12 +46,14 @@ mod write;
 use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{FutureExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
 use mongodb::{
     Client, Collection, Database,
+    action::Find,
     bson::{Document, RawDocumentBuf, doc},
     options::{ClientOptions, ReadConcern},
 };
+use serde::de::DeserializeOwned;
 use tidegate_core::{
     checkpoint::TokenKey,
     id::{Epoch, Scope, Seq, UserId},
@@ -63,8 +65,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::model_note::client_options;
 use self::{
     capped::Capped,
-    collections::MongoCollections,
-    collections::SeenCollections,
+    collections::{MongoCollections, SeenCollections},
     commit_thread::CommitThread,
     elections::Elections,
     error::MongoError,
@@ -264,6 +265,14 @@ impl MongoContext {
         call: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'c>,
     ) -> BoxFuture<'c, Result<T, MongoError>> {
         within(self.call_max, call.into_future())
+    }
+
+    async fn all<T: DeserializeOwned + Send + Sync>(
+        &self,
+        find: Find<'_, T>,
+    ) -> Result<Vec<T>, MongoError> {
+        self.in_time(async { find.await?.try_collect().await })
+            .await
     }
 
     fn state(&self) -> Collection<Document> {

@@ -20,7 +20,7 @@ use super::{
     commit::{commit_repeatedly, halved},
     is_urgent,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreState};
 
 /// The number of entries that are looked at a time, and stamped in one transaction.
 const BATCH: usize = 500;
@@ -37,9 +37,9 @@ pub async fn bring_in_step(
     clock: &Clock,
     mut progress: impl FnMut(usize),
 ) -> Result<usize, StoreError> {
-    let snapshot = store.snapshot().await?;
-    let (standing, models) = (snapshot.standing(), Arc::clone(snapshot.models()));
-    drop(snapshot);
+    let StoreState {
+        standing, models, ..
+    } = store.snapshot().await?.state().clone();
     let is_imported = store.collections().is_some();
     let due = due_types(model, &models, is_imported);
     if !standing.leads || due.is_empty() {

@@ -119,9 +119,9 @@ impl LeadWatch {
     /// # Errors
     /// [`StoreError`] when the store cannot be read or written.
     pub async fn look(&self) -> Result<Standing, StoreError> {
-        let mut standing = self.store.snapshot().await?.standing();
+        let mut standing = self.store.snapshot().await?.state().standing;
         while !standing.leads && self.may_try().await? && self.take().await? {
-            standing = self.store.snapshot().await?.standing();
+            standing = self.store.snapshot().await?.state().standing;
         }
         let stamped = bring_in_step(&self.model, self.store.as_ref(), &self.clock, |_| ()).await?;
         if stamped > 0 {

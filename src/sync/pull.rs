@@ -122,7 +122,7 @@ impl SyncService {
         let _reserved = caller.reserve(page_bytes(limit, bytes_max)).await?;
         let page = in_time(async {
             let (mut snapshot, grants) = self.read_snapshot(caller, &BTreeSet::new()).await?;
-            if *snapshot.epoch() != at.epoch {
+            if snapshot.state().epoch != at.epoch {
                 return Ok(None);
             }
             let reader = self.reader(caller, &*snapshot);
@@ -211,11 +211,12 @@ impl SyncService {
 
     /// What pages of the snapshot are made with.
     fn reader(&self, caller: &Caller, snapshot: &dyn Snapshot) -> Arc<PageReader> {
+        let state = snapshot.state();
         Arc::new(PageReader {
-            key: snapshot.token_key().clone(),
+            key: state.token_key.clone(),
             user: caller.identity.user.clone(),
-            known: self.known_types(snapshot.models()),
-            standing: snapshot.standing(),
+            known: self.known_types(&state.models),
+            standing: state.standing,
         })
     }
 
@@ -284,7 +285,7 @@ fn inputs<'i>(
     (scopes, confirmed): (&'i HashMap<Scope, ScopeState>, &'i HashMap<Scope, Seq>),
 ) -> PageInputs<'i> {
     PageInputs {
-        epoch: snapshot.epoch(),
+        epoch: &snapshot.state().epoch,
         grants,
         scopes,
         confirmed,
@@ -301,7 +302,7 @@ async fn opened(
     snapshot: &mut dyn Snapshot,
     scopes: &HashMap<Scope, ScopeState>,
 ) -> Result<Option<Checkpoint>, SyncError> {
-    let Some(token) = token.unseal(snapshot.epoch(), &reader.key, &reader.user)? else {
+    let Some(token) = token.unseal(&snapshot.state().epoch, &reader.key, &reader.user)? else {
         return Ok(None);
     };
     let mut numbers = token.numbers();
@@ -313,7 +314,7 @@ async fn opened(
     if !numbers.is_empty() {
         names.extend(snapshot.scopes_numbered(&numbers).await?);
     }
-    Ok(token.checkpoint(&names, snapshot.models()))
+    Ok(token.checkpoint(&names, &snapshot.state().models))
 }
 
 /// The most bytes of a page's documents: it ends with the one that brings it to `bytes_max`.

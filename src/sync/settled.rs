@@ -6,7 +6,7 @@
 //! types that move, or that the lead stores under other names, cost anything.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -16,27 +16,25 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate_core::{
-    checkpoint::TokenKey,
-    digest::ScopeSums,
-    entry::{Entry, FeedItem, Record, ScopeState},
+    entry::{Entry, FeedItem, Record},
     generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName, UserId},
-    inbox::InboxRecord,
-    membership::{Bounds, Memberships, UserState},
+    id::{DocumentKey, Scope, Seq, TypeName, UserId},
     model::{Model, plan::StoredRename},
     mutant::{Mutant, is_active},
-    push::{self, ClientState},
+    push,
     transaction::{Loaded, Reads, Writes},
-    value::Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
+use super::commit::commit_noting;
 use crate::{
     lock::Mutex,
     store::{
-        ClientCount, Committed, DecideFn, Entries, FeedWrite, InboxRange, InboxScan, Scan,
-        ScanRange, Snapshot, Store, StoreError, StoredRecord, TailEvent, collections::Collections,
+        Committed, DecideFn, Entries, FeedWrite, InboxRange, InboxScan, Scan, Snapshot, Store,
+        StoreError, StoredRecord, TailEvent,
+        collections::Collections,
+        layered::{LayeredSnapshot, ReadLayer},
         models::Models,
     },
 };
@@ -191,16 +189,15 @@ impl View {
     }
 
     fn over(self: &Arc<Self>, inner: Box<dyn Snapshot>) -> Result<Box<dyn Snapshot>, StoreError> {
-        let hidden = self.note(inner.models(), inner.standing());
-        self.expect_stamped(inner.models(), inner.standing())?;
-        Ok(match hidden {
-            Some(hidden) => Box::new(SettledSnapshot {
-                inner,
-                hidden,
-                view: Arc::clone(self),
-            }),
-            None => inner,
-        })
+        let state = inner.state();
+        let hidden = self.note(&state.models, state.standing);
+        self.expect_stamped(&state.models, state.standing)?;
+        let Some(hidden) = hidden else {
+            return Ok(inner);
+        };
+        let view = Arc::clone(self);
+        let layer = Arc::new(Hiding { hidden, view });
+        Ok(Box::new(LayeredSnapshot { inner, layer }))
     }
 }
 
@@ -209,26 +206,20 @@ impl Store for SettledStore {
     async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         let view = Arc::clone(&self.view);
         let is_stamp = reads.lease.is_some();
-        let refused = Arc::new(Mutex::new(None));
-        let noted = Arc::clone(&refused);
         let settled = move |loaded: &Loaded| {
             let hidden = view.note(&loaded.models, loaded.standing);
             let stamped = view.expect_stamped(&loaded.models, loaded.standing);
-            let refusal = stamped.err().filter(|_| !is_stamp);
-            let refuses = refusal.is_some();
-            *noted.lock() = refusal;
-            if refuses {
-                return Writes::default();
+            if stamped.is_err() && !is_stamp {
+                return (Writes::default(), stamped);
             }
             let mut writes = decide(loaded);
             if let Some(hidden) = hidden {
                 view.settle_answers(&hidden, &mut writes);
             }
-            writes
+            (writes, Ok(()))
         };
-        let committed = self.inner.commit(reads, Arc::new(settled)).await?;
-        let refusal = refused.lock().take();
-        refusal.map_or(Ok(committed), Err)
+        let (committed, stamped) = commit_noting(self.inner.as_ref(), reads, settled).await?;
+        stamped.map(|()| committed)
     }
 
     fn commits_max(&self) -> usize {
@@ -273,59 +264,22 @@ impl Store for SettledStore {
     }
 }
 
-/// A snapshot in which documents are hidden.
-struct SettledSnapshot {
-    inner: Box<dyn Snapshot>,
+/// What a snapshot hides.
+struct Hiding {
     hidden: Arc<Hidden>,
     view: Arc<View>,
 }
 
+impl Hiding {
+    fn is_hidden(&self, entry: &Entry) -> bool {
+        self.view.is_hidden(&self.hidden, entry)
+    }
+}
+
+/// Sums count what is hidden. Pages that hide something say so in their checkpoints, and have no digest then.
 #[async_trait]
-impl Snapshot for SettledSnapshot {
-    fn epoch(&self) -> &Epoch {
-        self.inner.epoch()
-    }
-
-    fn models(&self) -> &Arc<ModelState> {
-        self.inner.models()
-    }
-
-    fn standing(&self) -> Standing {
-        self.inner.standing()
-    }
-
-    fn token_key(&self) -> &TokenKey {
-        self.inner.token_key()
-    }
-
-    async fn scopes(
-        &mut self,
-        scopes: &BTreeSet<Scope>,
-    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
-        self.inner.scopes(scopes).await
-    }
-
-    async fn scopes_numbered(
-        &mut self,
-        numbers: &BTreeSet<ScopeNumber>,
-    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
-        self.inner.scopes_numbered(numbers).await
-    }
-
-    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
-        self.inner.user(user).await
-    }
-
-    async fn memberships(
-        &mut self,
-        user: &UserId,
-        bounds: &Bounds,
-    ) -> Result<Memberships, StoreError> {
-        self.inner.memberships(user, bounds).await
-    }
-
-    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
-        let scan = self.inner.scan(range).await?;
+impl ReadLayer for Hiding {
+    fn scanned(&self, scan: Scan) -> Result<Scan, StoreError> {
         let shown = scan.items.into_iter();
         let shown = shown.map(|record| self.view.shown(&self.hidden, record));
         Ok(Scan {
@@ -334,78 +288,30 @@ impl Snapshot for SettledSnapshot {
         })
     }
 
-    async fn entries(
-        &mut self,
-        keys: &BTreeSet<DocumentKey>,
-        bytes_max: usize,
-    ) -> Result<Entries, StoreError> {
-        let mut entries = self.inner.entries(keys, bytes_max).await?;
-        let view = &self.view;
-        entries
-            .found
-            .retain(|_, entry| !view.is_hidden(&self.hidden, entry));
+    fn found(&self, mut entries: Entries) -> Result<Entries, StoreError> {
+        entries.found.retain(|_, entry| !self.is_hidden(entry));
         Ok(entries)
     }
 
-    async fn walk(
-        &mut self,
-        after: Option<&DocumentKey>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.inner.walk(after, limit).await
-    }
-
-    /// With what is hidden. Pages that hide something say so in their checkpoints, and have no digest then.
-    async fn sums(
-        &mut self,
-        scopes: &BTreeSet<Scope>,
-    ) -> Result<HashMap<Scope, ScopeSums>, StoreError> {
-        self.inner.sums(scopes).await
-    }
-
-    async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
-        self.inner.count(scope).await
-    }
-
-    async fn scopes_after(
-        &mut self,
-        after: Option<&Scope>,
-        limit: usize,
-    ) -> Result<Vec<Scope>, StoreError> {
-        self.inner.scopes_after(after, limit).await
-    }
-
-    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
-        self.inner.conflict(id).await
-    }
-
-    /// Without those of documents that are hidden.
-    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
-        let mut scan = self.inner.conflicts(range).await?;
+    /// Leaves out conflicts of documents that are hidden.
+    async fn inbox(
+        &self,
+        below: &mut dyn Snapshot,
+        range: &InboxRange,
+        mut scan: InboxScan,
+    ) -> Result<InboxScan, StoreError> {
         let keys = scan.conflicts.iter().map(|open| open.key.clone());
         let mut unread: BTreeSet<DocumentKey> = keys.collect();
         let mut hidden = HashSet::new();
         while !unread.is_empty() {
-            let read = self.inner.entries(&unread, range.bytes_max).await?;
+            let read = below.entries(&unread, range.bytes_max).await?;
             let entries = read.found.into_values();
-            let others = entries.filter(|entry| self.view.is_hidden(&self.hidden, entry));
+            let others = entries.filter(|entry| self.is_hidden(entry));
             hidden.extend(others.map(|entry| entry.key.clone()));
             unread = read.left_out;
         }
         scan.conflicts.retain(|open| !hidden.contains(&open.key));
         Ok(scan)
-    }
-
-    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
-        self.inner.client(key).await
-    }
-
-    async fn clients_by_api(
-        &mut self,
-        since: Timestamp,
-        limit: usize,
-    ) -> Result<ClientCount, StoreError> {
-        self.inner.clients_by_api(since, limit).await
     }
 }
 

@@ -67,7 +67,7 @@ async fn a_store_is_made_with_its_directories_and_the_epoch_handed_in() {
     let directory = place.path().join("not/yet/there");
     let store = open(&directory).unwrap();
     assert_eq!(
-        store.snapshot().await.unwrap().epoch().as_str(),
+        store.snapshot().await.unwrap().state().epoch.as_str(),
         "the-first-epoch"
     );
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
@@ -80,7 +80,7 @@ async fn the_epoch_handed_in_later_does_not_replace_the_first() {
     let options = EmbeddedOptions::new(Epoch::new("another").unwrap(), TokenKey([7; 32]));
     let store = EmbeddedStore::open(place.path(), &options).unwrap();
     assert_eq!(
-        store.snapshot().await.unwrap().epoch().as_str(),
+        store.snapshot().await.unwrap().state().epoch.as_str(),
         "the-first-epoch"
     );
 }

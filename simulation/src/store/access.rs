@@ -13,14 +13,14 @@ use futures_util::{
 };
 use tidegate::store::{
     ClientCount, Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
-    Store, StoreError, StoredRecord, TailEvent, collections::Collections, models::Models,
+    Store, StoreError, StoreState, StoredRecord, TailEvent, collections::Collections,
+    models::Models,
 };
 use tidegate_core::{
     checkpoint::TokenKey,
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -103,13 +103,17 @@ impl Store for Access {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
         self.pass().await?;
         let inner = self.store.lock();
+        let state = inner.now();
+        let models = &state.models.state;
         Ok(Box::new(View {
             access: self.clone(),
-            standing: {
-                let own = inner.generation(self.gateway, self.edition);
-                inner.now().models.state.standing(own)
+            said: StoreState {
+                epoch: state.epoch.clone(),
+                standing: models.standing(inner.generation(self.gateway, self.edition)),
+                models: Arc::clone(models),
+                token_key: TokenKey([7; 32]),
             },
-            state: inner.now(),
+            state,
             broken: inner.broken,
             file: inner.file.as_ref().map(File::snapshot),
         }))
@@ -144,7 +148,8 @@ impl Store for Access {
 struct View {
     access: Access,
     state: Arc<State>,
-    standing: Standing,
+    /// What the store says of itself.
+    said: StoreState,
     broken: Option<StoreFault>,
     /// The same moment in the file.
     file: Option<Box<dyn Snapshot>>,
@@ -163,16 +168,8 @@ impl View {
 
 #[async_trait]
 impl Snapshot for View {
-    fn epoch(&self) -> &Epoch {
-        &self.state.epoch
-    }
-
-    fn models(&self) -> &Arc<ModelState> {
-        &self.state.models.state
-    }
-
-    fn standing(&self) -> Standing {
-        self.standing
+    fn state(&self) -> &StoreState {
+        &self.said
     }
 
     async fn scopes(
@@ -197,10 +194,6 @@ impl Snapshot for View {
             .iter()
             .map(|scope| (scope.clone(), state(scope)))
             .collect())
-    }
-
-    fn token_key(&self) -> &TokenKey {
-        const { &TokenKey([7; 32]) }
     }
 
     async fn scopes_numbered(

@@ -74,9 +74,11 @@ impl File {
     /// The file holds this, and nothing else.
     pub(super) fn compare(&self, state: &State) -> Judged {
         let mut snapshot = self.snapshot();
-        expect(*snapshot.epoch() == state.epoch, Property::Stored, || {
-            format!("epoch {:?}, not {:?}", snapshot.epoch(), state.epoch)
-        })?;
+        expect(
+            snapshot.state().epoch == state.epoch,
+            Property::Stored,
+            || format!("epoch {:?}, not {:?}", snapshot.state().epoch, state.epoch),
+        )?;
         let entries = block_on(snapshot.walk(None, usize::MAX)).expect("the file can be read");
         let reported: Vec<_> = state.entries().cloned().collect();
         expect(entries == reported, Property::Stored, || {

@@ -112,7 +112,7 @@ impl ReadView {
         self.watched(|transaction| {
             let table = transaction.open_table(MODELS)?;
             let mut record = ModelRecord {
-                state: Arc::clone(&self.models),
+                state: Arc::clone(&self.state.models),
                 ..ModelRecord::default()
             };
             for row in table.range::<&str>(..LEAD)? {

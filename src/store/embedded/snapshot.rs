@@ -10,11 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::{
-    checkpoint::TokenKey,
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -26,10 +24,11 @@ use super::{
     file::{StoreFile, is_of_the_file},
     sums,
     view::ReadView,
-    writer::{WriterJob, ask, writer_gone},
+    writer::{WriterJob, WriterThread, ask, writer_gone},
 };
 use crate::store::{
-    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early,
+    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, StoreState,
+    ended_early,
 };
 
 /// How often one read is attempted. Each attempt after the first follows a write that failed meanwhile.
@@ -62,7 +61,7 @@ impl SnapshotOpener {
 
     async fn wait_for_recovery(&self) -> Result<(), StoreError> {
         let jobs = self.jobs.upgrade().ok_or_else(writer_gone)?;
-        ask(&jobs, |reply| WriterJob::Recover { reply }).await
+        ask(&jobs, WriterThread::recover).await
     }
 }
 
@@ -117,20 +116,8 @@ pub(super) async fn off_the_async_threads<T: Send + 'static>(
 }
 #[async_trait]
 impl Snapshot for EmbeddedSnapshot {
-    fn epoch(&self) -> &Epoch {
-        &self.view.epoch
-    }
-
-    fn models(&self) -> &Arc<ModelState> {
-        &self.view.models
-    }
-
-    fn standing(&self) -> Standing {
-        self.view.standing
-    }
-
-    fn token_key(&self) -> &TokenKey {
-        &self.view.token_key
+    fn state(&self) -> &StoreState {
+        &self.view.state
     }
 
     async fn scopes_numbered(

@@ -12,9 +12,7 @@ use std::{
 use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
-    checkpoint::TokenKey,
     entry::{Entry, FeedItem, Record, ScopeState},
-    generation::{ModelState, Standing},
     id::{DocumentKey, Epoch, Scope, Seq, Version},
     transaction::{ExpiryQuery, Loaded, Reads},
     value::document_bytes,
@@ -26,7 +24,7 @@ use super::{
     tables::{ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
-    Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, StoreState, WALK_BYTES_MAX,
     codec::{self, CodecError},
     or_logged,
 };
@@ -35,13 +33,10 @@ use crate::store::{
 pub(super) struct ReadView {
     transaction: ReadTransaction,
     failed: FileHealth,
-    pub(super) epoch: Epoch,
+    pub(super) state: StoreState,
     pub(super) version_floor: Version,
     /// How many commits came before.
     pub(super) commits: u64,
-    pub(super) models: Arc<ModelState>,
-    pub(super) standing: Standing,
-    pub(super) token_key: TokenKey,
 }
 
 impl ReadView {
@@ -56,12 +51,14 @@ impl ReadView {
         Ok(Self {
             transaction,
             failed,
-            epoch,
+            state: StoreState {
+                epoch,
+                standing: models.standing(file.models.own()),
+                models,
+                token_key,
+            },
             version_floor,
             commits,
-            standing: models.standing(file.models.own()),
-            models,
-            token_key,
         })
     }
 
@@ -77,11 +74,19 @@ impl ReadView {
         let entries = self.entries(&reads.keys, reads.bytes_max.0)?;
         let conflicts = self.records(&reads.inbox, reads.bytes_max.0)?;
         let clients = self.clients(&reads.clients, reads.bytes_max.0)?;
+        let (expired, expired_resolutions, idle) = match reads.expired {
+            Some(expired) => (
+                self.expired(expired)?,
+                self.forgettable(expired)?,
+                self.idle(expired)?,
+            ),
+            None => Default::default(),
+        };
         Ok(Loaded {
-            epoch: self.epoch.clone(),
+            epoch: self.state.epoch.clone(),
             version_floor: self.version_floor,
-            models: Arc::clone(&self.models),
-            standing: self.standing,
+            models: Arc::clone(&self.state.models),
+            standing: self.state.standing,
             entries: entries.found,
             left_out: entries.left_out.into_iter().collect(),
             clients: clients.found,
@@ -93,21 +98,12 @@ impl ReadView {
             held: BTreeSet::new(),
             misfits: BTreeSet::new(),
             clients_of: self.clients_of(reads)?,
-            idle: match reads.expired {
-                Some(expired) => self.idle(expired)?,
-                None => Vec::new(),
-            },
+            idle,
             inbox: conflicts.found,
             conflicts_left_out: conflicts.left_out.into_iter().collect(),
             waiting: self.waiting(&reads.waiting)?,
-            expired_resolutions: match reads.expired {
-                Some(expired) => self.forgettable(expired)?,
-                None => Vec::new(),
-            },
-            expired: match reads.expired {
-                Some(expired) => self.expired(expired)?,
-                None => Vec::new(),
-            },
+            expired_resolutions,
+            expired,
         })
     }
 

@@ -78,7 +78,7 @@ fn write_meta(
     before: &ReadView,
     writes: &Writes,
 ) -> Result<(), StoreError> {
-    let epoch = writes.epoch.as_ref().unwrap_or(&before.epoch);
+    let epoch = writes.epoch.as_ref().unwrap_or(&before.state.epoch);
     let version_floor = writes.version_floor.unwrap_or(before.version_floor);
     let commits = before.commits + 1;
     let meta = (epoch.as_str(), version_floor.0, commits);

@@ -183,32 +183,24 @@ impl RemoteChanges {
         }
     }
 
-    /// Returns whether the stream continues.
+    /// Returns whether the stream continues. It begins again if the watched database was dropped or replaced.
     fn read_batch(&mut self, batch: &RawBatch) -> Result<bool, MongoError> {
         for event in events(batch)? {
-            match self.read(event?) {
-                ChangeEvent::Reported(event) => self.read.push_back(RemoteEvent::Reported(event)),
-                ChangeEvent::Raised(raised) => self.read.push_back(RemoteEvent::Raised(raised)),
-                ChangeEvent::Nothing => {}
-                ChangeEvent::Broken => return Ok(false),
-            }
+            let event = event?;
+            let read = match event.get_str("operationType") {
+                Ok("insert" | "replace" | "update" | "delete") => self.read_write(event),
+                Ok("drop" | "rename" | "dropDatabase" | "invalidate") => return Ok(false),
+                _ => continue,
+            };
+            self.read.push_back(read.unwrap_or_else(|failure| {
+                tracing::error!(?failure, "an event of the feed cannot be read");
+                RemoteEvent::Reported(TailEvent::Restart)
+            }));
         }
         Ok(true)
     }
 
-    fn read(&mut self, event: &RawDocument) -> ChangeEvent {
-        let read = match event.get_str("operationType") {
-            Ok("insert" | "replace" | "update" | "delete") => self.read_write(event),
-            Ok("drop" | "rename" | "dropDatabase" | "invalidate") => return ChangeEvent::Broken,
-            _ => Ok(ChangeEvent::Nothing),
-        };
-        read.unwrap_or_else(|failure| {
-            tracing::error!(?failure, "an event of the feed cannot be read");
-            ChangeEvent::Reported(TailEvent::Restart)
-        })
-    }
-
-    fn read_write(&mut self, event: &RawDocument) -> Result<ChangeEvent, MongoError> {
+    fn read_write(&self, event: &RawDocument) -> Result<RemoteEvent, MongoError> {
         let places = &self.context.names;
         let written = event.get_document("fullDocument");
         let namespace = event.get_document("ns").and_then(|ns| ns.get_str("coll"));
@@ -216,23 +208,23 @@ impl RemoteChanges {
             (Ok(name), written) if name == places.conflicts => {
                 let scope = written.and_then(|written| written.get_str("s"));
                 let scope = scope.ok().and_then(|scope| Scope::new(scope).ok());
-                Ok(ChangeEvent::Reported(TailEvent::Inbox(scope)))
+                Ok(RemoteEvent::Reported(TailEvent::Inbox(scope)))
             }
             (Ok(name), Ok(written)) if name == places.feed => {
                 let event = TailEvent::Committed(Arc::from([feed_write(written)?]));
-                Ok(ChangeEvent::Reported(event))
+                Ok(RemoteEvent::Reported(event))
             }
             (Ok(name), written) if name == places.state => {
                 let key = event.get_document("documentKey")?;
                 match StateKey::of(text(key, "_id")?) {
                     Some(StateKey::User(user)) => {
                         let users = UserId::new(user).ok().map(|user| Arc::from([user]));
-                        return Ok(ChangeEvent::Reported(TailEvent::Grants(users)));
+                        return Ok(RemoteEvent::Reported(TailEvent::Grants(users)));
                     }
                     Some(StateKey::Grants(counter)) => {
                         let value = written.map_err(unreadable)?.get_i64("n");
                         let value = value.map_err(unreadable)?;
-                        return Ok(ChangeEvent::Raised(RaisedCounter { counter, value }));
+                        return Ok(RemoteEvent::Raised(RaisedCounter { counter, value }));
                     }
                     _ => {}
                 }
@@ -240,12 +232,12 @@ impl RemoteChanges {
                     .ok()
                     .and_then(|written| written.get_str("epoch").ok());
                 Ok(match epoch.and_then(|epoch| Epoch::new(epoch).ok()) {
-                    Some(epoch) => ChangeEvent::Reported(TailEvent::Epoch(epoch)),
-                    None => ChangeEvent::Reported(TailEvent::Restart),
+                    Some(epoch) => RemoteEvent::Reported(TailEvent::Epoch(epoch)),
+                    None => RemoteEvent::Reported(TailEvent::Restart),
                 })
             }
             // Only Tidegate writes there, and it writes whole documents.
-            _ => Ok(ChangeEvent::Reported(TailEvent::Restart)),
+            _ => Ok(RemoteEvent::Reported(TailEvent::Restart)),
         }
     }
 }
@@ -255,15 +247,6 @@ fn feed_write(record: &RawDocument) -> Result<FeedWrite, MongoError> {
     let (key, scope) = codec::whereabouts(record)?;
     let item = StoredRecord::kept(codec::seq_of(record)?, Bytes::copy_from_slice(record));
     Ok(FeedWrite { scope, key, item })
-}
-
-/// The meaning of an event.
-enum ChangeEvent {
-    Reported(TailEvent),
-    Raised(RaisedCounter),
-    Nothing,
-    /// The watched database was dropped or replaced: the stream has to begin again.
-    Broken,
 }
 
 fn stages(context: &MongoContext, excluded: &[Bson]) -> Vec<Document> {

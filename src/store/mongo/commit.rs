@@ -98,10 +98,7 @@ async fn ended(context: &MongoContext, session: &mut ClientSession) -> Result<()
     if context.in_time(session.abort_transaction()).await.is_ok() {
         return Ok(());
     }
-    let next = session.start_transaction();
-    context
-        .in_time(next.with_options(transaction_options(context)))
-        .await?;
+    context.begin(session).await?;
     let mut reader = SessionReader { context, session };
     let read = reader.state(&StateQuery::default()).await.map(drop);
     drop(context.in_time(session.abort_transaction()).await);
@@ -214,10 +211,7 @@ impl CommitAttempts<'_> {
         let context = self.context;
         self.probe = None;
         let number = self.slot.next_number();
-        let options = transaction_options(context);
-        context
-            .in_time(session.start_transaction().with_options(options))
-            .await?;
+        context.begin(session).await?;
         let attempt = match self.transact(session, number).await {
             Ok(attempt) => attempt,
             Err(failure) => {
@@ -227,15 +221,11 @@ impl CommitAttempts<'_> {
             }
         };
         if attempt.number.is_none() {
-            let committed = context.in_time(session.commit_transaction()).await;
-            return committed
-                .map(|()| attempt)
-                .map_err(MongoError::after_commit);
+            return context.end(session).await.map(|()| attempt);
         }
         // From here on it may be committed without an answer, also when this future is dropped.
         self.unknown_attempts.push(attempt);
-        let committed = context.in_time(session.commit_transaction()).await;
-        match committed.map_err(MongoError::after_commit) {
+        match context.end(session).await {
             Err(failure @ MongoError::Unknown(_)) => Err(failure),
             known => {
                 let attempt = self.unknown_attempts.pop().expect("it was pushed above");
@@ -270,11 +260,11 @@ impl CommitAttempts<'_> {
             });
         }
         let leads = state.models.standing(context.models.own()).leads;
-        if self.reads.lease.is_some() && (self.reads.lease != state.lease || !leads) {
+        if self.reads.lease.is_some() && (self.reads.lease != state.found.lease || !leads) {
             return Err(MongoError::Final(StoreError::Deposed));
         }
-        let saw = state.grants;
-        let heads = state.scopes.iter();
+        let saw = state.found.grants;
+        let heads = state.found.scopes.iter();
         self.before = heads
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
@@ -312,7 +302,7 @@ impl CommitAttempts<'_> {
     /// The earlier attempt that was committed, if there is one.
     fn find_committed(&self, state: &CommitState) -> Option<CommitAttempt> {
         let mut unsettled = self.unknown_attempts.iter();
-        let committed = unsettled.find(|attempt| attempt.number == state.group);
+        let committed = unsettled.find(|attempt| attempt.number == state.found.group);
         committed.cloned()
     }
 
@@ -448,12 +438,23 @@ impl CommitAttempt {
     }
 }
 
-/// All concerns are set here, because the defaults of sessions, databases and collections do not reach a transaction.
-pub(super) fn transaction_options(context: &MongoContext) -> TransactionOptions {
-    TransactionOptions::builder()
-        .read_concern(ReadConcern::snapshot())
-        .write_concern(durable())
-        .selection_criteria(primary())
-        .max_commit_time(context.call_max)
-        .build()
+impl MongoContext {
+    /// Begins a transaction. All concerns are set here, because the defaults of sessions, databases and collections do
+    /// not reach a transaction.
+    pub(super) async fn begin(&self, session: &mut ClientSession) -> Result<(), MongoError> {
+        let options = TransactionOptions::builder()
+            .read_concern(ReadConcern::snapshot())
+            .write_concern(durable())
+            .selection_criteria(primary())
+            .max_commit_time(self.call_max)
+            .build();
+        let begin = session.start_transaction().with_options(options);
+        self.in_time(begin).await
+    }
+
+    /// Commits the transaction.
+    pub(super) async fn end(&self, session: &mut ClientSession) -> Result<(), MongoError> {
+        let committed = self.in_time(session.commit_transaction()).await;
+        committed.map_err(MongoError::after_commit)
+    }
 }

@@ -14,7 +14,6 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::{
     MongoContext,
-    commit::transaction_options,
     error::{MongoError, RetryAction},
     format::{FORMAT_BEFORE, FORMAT_VERSION, STEP, format_of},
     models::add_models,
@@ -146,9 +145,7 @@ impl MongoContext {
         names: &StoredNames,
         is_drained: bool,
     ) -> Result<Conversion, MongoError> {
-        let begin = session.start_transaction();
-        self.in_time(begin.with_options(transaction_options(self)))
-            .await?;
+        self.begin(session).await?;
         let mut reader = SessionReader {
             context: self,
             session,
@@ -179,8 +176,7 @@ impl MongoContext {
         }
         plan.put_state(FORMAT, conversion.encode(), true);
         plan.send(session).await?;
-        let committed = self.in_time(session.commit_transaction()).await;
-        committed.map_err(MongoError::after_commit)?;
+        self.end(session).await?;
         Ok(conversion)
     }
 

@@ -13,7 +13,6 @@ use std::{
     },
 };
 
-use futures_util::TryStreamExt;
 use mongodb::{
     bson::{Bson, DateTime, Document, doc},
     options::ReadConcern,
@@ -172,9 +171,7 @@ impl MongoContext {
             .sort(doc! { "_id": 1 })
             .limit(GATEWAYS_MAX)
             .read_concern(ReadConcern::local());
-        let found: Vec<Document> = self
-            .in_time(async { find.await?.try_collect().await })
-            .await?;
+        let found = self.all(find).await?;
         Ok(found.iter().flat_map(sessions_in).cloned().collect())
     }
 
@@ -201,9 +198,7 @@ impl MongoContext {
             .sort(doc! { "at": -1 })
             .limit(DEAD_MAX)
             .read_concern(ReadConcern::local());
-        let found: Vec<Document> = self
-            .in_time(async { find.await?.try_collect().await })
-            .await?;
+        let found = self.all(find).await?;
         let others = found.iter().filter_map(|record| {
             let id = record.get_str("_id").ok()?;
             (id != self.live.id).then_some((id, record))

@@ -62,6 +62,7 @@ impl LoadPlan<'_> {
             commit: Some(self.reads),
             users: self.reads.members.union(&self.reads.users).collect(),
             slot,
+            token_key: false,
             lease: self.reads.lease.is_some(),
             grants: self.has_memberships || !self.reads.users.is_empty(),
         }
@@ -71,24 +72,26 @@ impl LoadPlan<'_> {
     pub(super) async fn load(
         &self,
         reader: &mut SessionReader<'_>,
-        mut state: CommitState,
+        state: CommitState,
     ) -> Result<LoadedState, MongoError> {
+        let CommitState {
+            epoch,
+            models,
+            found: mut state,
+        } = state;
         let reads = self.reads;
         let users = reads.users.iter().filter_map(|user| {
             let state = state.users.get(user)?;
             Some((user.clone(), state.clone()))
         });
         let users = users.collect();
-        let (expired, forgettable) = match reads.expired {
+        let (expired, forgettable, idle) = match reads.expired {
             Some(expired) => (
                 reader.expired(expired).await?,
                 reader.forgettable(expired).await?,
+                reader.idle(expired).await?,
             ),
             None => Default::default(),
-        };
-        let idle = match reads.expired {
-            Some(expired) => reader.idle(expired).await?,
-            None => Vec::new(),
         };
         let conflicts: Vec<_> = reads.inbox.iter().cloned().collect();
         let conflicts = reader.records(&conflicts, reads.bytes_max.0).await?;
@@ -96,10 +99,10 @@ impl LoadPlan<'_> {
             loaded: Loaded {
                 clients_of: reader.clients_of(reads, &state.clients.found).await?,
                 idle,
-                epoch: state.epoch,
+                epoch,
                 version_floor: state.version_floor,
-                standing: state.models.standing(reader.context.models.own()),
-                models: state.models,
+                standing: models.standing(reader.context.models.own()),
+                models,
                 clients: state.clients.found,
                 clients_left_out: state.clients.left_out.into_iter().collect(),
                 memberships: reader

@@ -8,7 +8,6 @@ mod obsolete;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::TryStreamExt;
 use mongodb::{
     bson::{
         Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc,
@@ -190,9 +189,7 @@ impl MongoContext {
             .sort(doc! { "_id": 1 })
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .read_concern(ReadConcern::majority());
-        let found: Vec<RawDocumentBuf> = self
-            .in_time(async { find.await?.try_collect().await })
-            .await?;
+        let found = self.all(find).await?;
         let documents = found.iter().map(|record| self.withheld_document(record));
         let is_full = found.len() == limit;
         let last = found.last().filter(|_| is_full);

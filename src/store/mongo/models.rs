@@ -27,7 +27,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     MongoContext,
-    commit::transaction_options,
     error::{MongoError, RetryAction},
     lease,
     live::is_lock,
@@ -119,9 +118,7 @@ impl MongoContext {
         session: &mut ClientSession,
         change: ModelChange<'_>,
     ) -> Result<ModelRecord, MongoError> {
-        let begin = session.start_transaction();
-        self.in_time(begin.with_options(transaction_options(self)))
-            .await?;
+        self.begin(session).await?;
         let before = self.read_models(session).await?;
         let mut record = before.clone();
         match change {
@@ -145,8 +142,7 @@ impl MongoContext {
                 self.mark_scans(session, fence, change).await?;
             }
         }
-        let committed = self.in_time(session.commit_transaction()).await;
-        committed.map_err(MongoError::after_commit)?;
+        self.end(session).await?;
         Ok(record)
     }
 

@@ -6,7 +6,6 @@ use std::{
     ops::Range,
 };
 
-use futures_util::TryStreamExt;
 use mongodb::{
     bson::{Bson, Document, doc},
     options::{FindOptions, ReadConcern, ReturnDocument},
@@ -122,9 +121,7 @@ impl MongoContext {
             .find(unnumbered)
             .projection(doc! { "_id": 1 })
             .limit(NUMBERED_AT_ONCE);
-        let found: Vec<Document> = self
-            .in_time(async { find.await?.try_collect().await })
-            .await?;
+        let found: Vec<Document> = self.all(find).await?;
         let ids = found
             .into_iter()
             .filter_map(|mut scope| scope.remove("_id"));

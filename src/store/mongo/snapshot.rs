@@ -10,11 +10,9 @@ use std::{
 use async_trait::async_trait;
 use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
-    checkpoint::TokenKey,
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -23,17 +21,14 @@ use tidegate_core::{
 
 use super::{MongoContext, names::FORMAT, reader::SessionReader, state::StateQuery};
 use crate::store::{
-    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError,
+    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, StoreState,
 };
 
 /// The store as it was at one moment.
 pub(super) struct MongoSnapshot {
     context: Arc<MongoContext>,
     session: ClientSession,
-    epoch: Epoch,
-    models: Arc<ModelState>,
-    standing: Standing,
-    token_key: TokenKey,
+    state: StoreState,
     /// The states of the scopes named in the hint.
     scopes: HashMap<Scope, ScopeState>,
     /// The state of the user named in the hint.
@@ -78,25 +73,29 @@ impl MongoSnapshot {
         let wanted = StateQuery {
             scopes: Some(foreseen),
             users: user.into_iter().collect(),
+            token_key: true,
             ..StateQuery::default()
         };
-        let mut state = reader.state(&wanted).await?;
+        let state = reader.state(&wanted).await?;
+        let (models, mut found) = (state.models, state.found);
         for scope in foreseen {
-            state.scopes.entry(scope.clone()).or_default();
+            found.scopes.entry(scope.clone()).or_default();
         }
         let user_state = |user: &UserId| {
-            let state = state.users.remove(user).unwrap_or_default();
+            let state = found.users.remove(user).unwrap_or_default();
             (user.clone(), state)
         };
         Ok(Self {
             context: Arc::clone(context),
             session,
             user: user.map(user_state),
-            epoch: state.epoch,
-            standing: state.models.standing(context.models.own()),
-            models: state.models,
-            token_key: state.token_key.unwrap_or_else(|| context.first_key.clone()),
-            scopes: state.scopes,
+            state: StoreState {
+                epoch: state.epoch,
+                standing: models.standing(context.models.own()),
+                models,
+                token_key: found.token_key.unwrap_or_else(|| context.first_key.clone()),
+            },
+            scopes: found.scopes,
         })
     }
 
@@ -110,20 +109,8 @@ impl MongoSnapshot {
 
 #[async_trait]
 impl Snapshot for MongoSnapshot {
-    fn epoch(&self) -> &Epoch {
-        &self.epoch
-    }
-
-    fn models(&self) -> &Arc<ModelState> {
-        &self.models
-    }
-
-    fn standing(&self) -> Standing {
-        self.standing
-    }
-
-    fn token_key(&self) -> &TokenKey {
-        &self.token_key
+    fn state(&self) -> &StoreState {
+        &self.state
     }
 
     async fn scopes_numbered(

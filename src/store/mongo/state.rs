@@ -41,20 +41,31 @@ pub(super) struct StateQuery<'w> {
     pub(super) users: Vec<&'w UserId>,
     /// The slot whose last group number is wanted.
     pub(super) slot: Option<&'w str>,
+    /// Whether the secret of checkpoints is wanted.
+    pub(super) token_key: bool,
     /// Whether the number of the importer's lease is wanted.
     pub(super) lease: bool,
     /// Whether the counters of changed grants are wanted.
     pub(super) grants: bool,
 }
 
-/// The result. A scope that was never written is absent, and so is a client without a state.
+/// What a commit finds beside records and documents.
 #[derive(Debug)]
 pub(super) struct CommitState {
     pub(super) epoch: Epoch,
+    pub(super) models: Arc<ModelState>,
+    pub(super) found: StateDocuments,
+}
+
+/// Documents of the state. A scope that was never written is absent, and so is a client without a state.
+#[derive(Debug, Default)]
+pub(super) struct StateDocuments {
+    epoch: Option<Epoch>,
+    lead: Option<LeadRecord>,
+    reads_sums: bool,
     pub(super) version_floor: Version,
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
-    pub(super) models: Arc<ModelState>,
     /// The secret of checkpoints. A store of an earlier version has none.
     pub(super) token_key: Option<TokenKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
@@ -78,7 +89,6 @@ impl SessionReader<'_> {
             names::VERSION_FLOOR,
             names::INBOX,
             names::MODEL,
-            names::TOKEN_KEY,
         ];
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
         let clients = wanted.commit.into_iter().flat_map(|reads| &reads.clients);
@@ -87,29 +97,27 @@ impl SessionReader<'_> {
         let users = wanted.users.iter().copied().map(user_id);
         let ids = ids.chain(scopes).chain(users);
         let ids = ids.chain(wanted.slot.map(str::to_owned));
+        let ids = ids.chain(wanted.token_key.then(|| names::TOKEN_KEY.to_owned()));
         let ids = ids.chain(wanted.lease.then(|| names::LEASE.to_owned()));
         let ids = ids.chain(wanted.grants.then(GrantCounters::ids).into_iter().flatten());
         let bytes_max = wanted.commit.map(|reads| reads.bytes_max);
         let LoadBytesMax(bytes_max) = bytes_max.unwrap_or_default();
         let collection = &context.names.state;
         let reads_sums = wanted.commit.is_some() && context.keeps_sums;
-        let mut found = StateBuilder::reading(reads_sums);
+        let mut found = StateDocuments::reading(reads_sums);
         // MongoDB answers in no order. If there is no room for all of it, the clients are read by themselves.
         let all = ids.clone().chain(clients.iter().map(client_id));
         let mut budget = ReadBudget::of(bytes_max);
         let take = |raw: &RawDocument| found.take(raw);
-        if self.each_by_id(collection, all, &mut budget, take).await? {
-            let models = self.model_state(found.lead.take()).await?;
-            return found.finish(models);
-        }
-        found = StateBuilder::reading(reads_sums);
-        for raw in self.by_ids(collection, ids).await? {
-            found.take(&raw)?;
+        if !self.each_by_id(collection, all, &mut budget, take).await? {
+            found = StateDocuments::reading(reads_sums);
+            for raw in self.by_ids(collection, ids).await? {
+                found.take(&raw)?;
+            }
+            found.clients = self.clients(&clients, bytes_max).await?;
         }
         let models = self.model_state(found.lead.take()).await?;
-        let mut state = found.finish(models)?;
-        state.clients = self.clients(&clients, bytes_max).await?;
-        Ok(state)
+        found.with(models)
     }
 
     /// Only heads and floors. A scope that was never written is absent.
@@ -133,10 +141,10 @@ impl SessionReader<'_> {
         &mut self,
         scopes: &BTreeSet<Scope>,
         reads_sums: bool,
-    ) -> Result<StateBuilder, MongoError> {
+    ) -> Result<StateDocuments, MongoError> {
         let context = self.context;
         let ids = scopes.iter().map(scope_id);
-        let mut found = StateBuilder::reading(reads_sums);
+        let mut found = StateDocuments::reading(reads_sums);
         for raw in self.by_ids(&context.names.state, ids).await? {
             found.take(&raw)?;
         }
@@ -145,7 +153,7 @@ impl SessionReader<'_> {
 
     pub(super) async fn user(&mut self, user: &UserId) -> Result<UserState, MongoError> {
         let context = self.context;
-        let mut found = StateBuilder::default();
+        let mut found = StateDocuments::default();
         for raw in self.by_ids(&context.names.state, [user_id(user)]).await? {
             found.take(&raw)?;
         }
@@ -168,25 +176,7 @@ impl SessionReader<'_> {
     }
 }
 
-/// The result so far.
-#[derive(Debug, Default)]
-struct StateBuilder {
-    epoch: Option<Epoch>,
-    version_floor: Version,
-    has_inbox: bool,
-    lead: Option<LeadRecord>,
-    token_key: Option<TokenKey>,
-    scopes: HashMap<Scope, ScopeState>,
-    reads_sums: bool,
-    sums: HashMap<Scope, KeptSums>,
-    clients: HashMap<ClientKey, ClientState>,
-    users: HashMap<UserId, UserState>,
-    group: Option<i64>,
-    lease: Option<Fence>,
-    grants: GrantCounters,
-}
-
-impl StateBuilder {
+impl StateDocuments {
     fn reading(reads_sums: bool) -> Self {
         Self {
             reads_sums,
@@ -194,23 +184,11 @@ impl StateBuilder {
         }
     }
 
-    fn finish(self, models: Arc<ModelState>) -> Result<CommitState, MongoError> {
+    fn with(mut self, models: Arc<ModelState>) -> Result<CommitState, MongoError> {
         Ok(CommitState {
-            epoch: self.epoch.ok_or_else(gone)?,
-            version_floor: self.version_floor,
-            has_inbox: self.has_inbox,
+            epoch: self.epoch.take().ok_or_else(gone)?,
             models,
-            token_key: self.token_key,
-            scopes: self.scopes,
-            sums: self.sums,
-            clients: Clients {
-                found: self.clients,
-                ..Clients::default()
-            },
-            users: self.users,
-            group: self.group,
-            lease: self.lease,
-            grants: self.grants,
+            found: self,
         })
     }
 
@@ -224,7 +202,7 @@ impl StateBuilder {
             }
             Some(StateKey::Client { user, client }) => {
                 let (key, state) = client_state(user, client, raw)?;
-                self.clients.insert(key, state);
+                self.clients.found.insert(key, state);
             }
             Some(StateKey::User(name)) => {
                 let user = UserId::new(name).map_err(unreadable)?;

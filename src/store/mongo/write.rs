@@ -4,10 +4,11 @@
 //! the difference is written. [`super::commit`] decides when to commit, and handles failures.
 
 mod batch;
+mod current;
 mod probe;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -21,15 +22,17 @@ use mongodb::{
     },
 };
 use tidegate_core::{
-    digest::{KeptSums, SumChanges},
-    entry::{Entry, FeedItem, Record, ScopeState},
+    digest::SumChanges,
+    entry::{Entry, FeedItem, Record},
     id::{DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
-    inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
 
-use self::batch::{Batch, Statement};
-pub(super) use self::{batch::StatementKind, probe::Probe};
+pub(super) use self::{batch::StatementKind, current::CurrentRecords, probe::Probe};
+use self::{
+    batch::{Batch, Statement},
+    current::{opened_in, scopes_of},
+};
 use super::{
     MongoContext,
     error::MongoError,
@@ -38,28 +41,12 @@ use super::{
     layout::id_to_bson,
     lease, misfits,
     names::{self, client_id, grants_id, marker_id, record_id, scope_id, user_id},
-    reader::{ApplicationDocuments, ReadBudget, SessionReader},
+    reader::SessionReader,
 };
 use crate::store::{
     FeedWrite, StoreError, StoredRecord, TailEvent,
     codec::{self, CodecError},
 };
-
-/// The present state of what a commit writes. What was read and is not in it does not exist.
-#[derive(Default)]
-pub(super) struct CurrentRecords {
-    pub(super) entries: HashMap<DocumentKey, Arc<Entry>>,
-    pub(super) documents: HashMap<DocumentKey, RawDocumentBuf>,
-    /// Documents that may exist or not. Writes to them are refused.
-    pub(super) unread: HashSet<DocumentKey>,
-    pub(super) scopes: HashMap<Scope, ScopeState>,
-    pub(super) sums: HashMap<Scope, KeptSums>,
-    /// Numbers for the scopes that have none.
-    pub(super) numbers: HashMap<Scope, ScopeNumber>,
-    /// Whether a conflict was ever opened.
-    pub(super) has_inbox: bool,
-    pub(super) grants: GrantCounters,
-}
 
 /// The statements of a commit.
 pub(super) struct WritePlan<'b> {
@@ -466,80 +453,6 @@ impl<'b> WritePlan<'b> {
             raised: self.raised,
         }
     }
-}
-
-impl CurrentRecords {
-    pub(super) fn add_documents(&mut self, documents: ApplicationDocuments) {
-        self.documents.extend(documents.found);
-        self.unread.extend(documents.unread);
-    }
-
-    /// Looks up what is written, or affected by a write, without having been read.
-    async fn look_up(
-        &mut self,
-        reader: &mut SessionReader<'_>,
-        writes: &Writes,
-        reads: &Reads,
-    ) -> Result<(), MongoError> {
-        let keys = writes.entries.iter().map(|entry| &entry.key);
-        let keys = keys.chain(writes.markers_removed.iter().map(|(_, key)| key));
-        let unread = keys.filter(|key| !reads.keys.contains(*key)).cloned();
-        let unread: BTreeSet<DocumentKey> = unread.collect();
-        if !unread.is_empty() {
-            let budget = &mut ReadBudget::unlimited();
-            let entries = reader.entries(&unread, budget).await?;
-            self.entries.extend(entries.unwrap_or_default());
-            let documents = reader.documents(&unread, budget).await?;
-            self.add_documents(documents.unwrap_or_default());
-        }
-        let mut scopes = scopes_of(writes);
-        scopes.retain(|scope| !reads.scopes.contains(scope));
-        let (states, sums) = reader.scopes_with_sums(&scopes).await?;
-        self.scopes.extend(states);
-        self.sums.extend(sums);
-        Ok(())
-    }
-
-    /// The sums of a scope as they were, if they are kept. A scope that was never written has complete ones.
-    fn sums_before(&self, scope: &Scope, keeps_sums: bool) -> Option<KeptSums> {
-        match self.scopes.contains_key(scope) {
-            _ if !keeps_sums => None,
-            true => self.sums.get(scope).cloned(),
-            false => Some(KeptSums::default()),
-        }
-    }
-
-    /// A commit that is repeated takes others: numbers need not be dense.
-    async fn number_scopes(
-        &mut self,
-        context: &MongoContext,
-        writes: &Writes,
-    ) -> Result<(), MongoError> {
-        let number = |scope: &Scope| self.scopes.get(scope).and_then(|state| state.number);
-        let mut unnumbered = scopes_of(writes);
-        unnumbered.retain(|scope| number(scope).is_none());
-        let numbers = context.scope_numbers(unnumbered.len()).await?;
-        self.numbers = unnumbered.into_iter().zip(numbers).collect();
-        Ok(())
-    }
-}
-
-/// The scopes whose states are written.
-fn scopes_of(writes: &Writes) -> BTreeSet<Scope> {
-    let mut scopes = writes.scopes();
-    scopes.extend(writes.floors.keys().cloned());
-    scopes.extend(opened_in(writes));
-    scopes
-}
-
-/// The scopes in which conflicts are opened. Each gets a new value, because a conflict stands in the scope in which its
-/// document was read. A commit that moves the document at the same time writes the scope too, and only one of both
-/// succeeds.
-fn opened_in(writes: &Writes) -> impl Iterator<Item = Scope> {
-    writes.inbox.iter().filter_map(|record| match record {
-        InboxRecord::Open(open) => Some(open.scope.clone()),
-        InboxRecord::Resolved(_) => None,
-    })
 }
 
 fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {

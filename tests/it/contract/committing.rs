@@ -71,7 +71,7 @@ pub(crate) async fn a_decision_sees_all_that_was_committed_before(backend: &impl
         ..Reads::default()
     };
     let loaded = load(&*store, reads).await;
-    assert_eq!(loaded.epoch, *store.snapshot().await.unwrap().epoch());
+    assert_eq!(loaded.epoch, store.snapshot().await.unwrap().state().epoch);
     assert_eq!(loaded.version_floor, Version(7));
     assert_eq!(loaded.entries.len(), 1);
     assert_eq!(*loaded.entries[&task("1")], entry(&task("1"), &a, 1));
@@ -395,15 +395,15 @@ pub(crate) async fn an_epoch_change_is_in_force_with_its_commit(backend: &impl B
     let store = backend.open().await;
     let before = store.snapshot().await.unwrap();
     let next = Epoch::new("the-next-epoch").unwrap();
-    assert_ne!(*before.epoch(), next);
+    assert_ne!(before.state().epoch, next);
     let rotation = Writes {
         epoch: Some(next.clone()),
         ..Writes::default()
     };
-    let old = before.epoch().clone();
+    let old = before.state().epoch.clone();
     write(&*store, rotation).await;
-    assert_eq!(*before.epoch(), old);
-    assert_eq!(*store.snapshot().await.unwrap().epoch(), next);
+    assert_eq!(before.state().epoch, old);
+    assert_eq!(store.snapshot().await.unwrap().state().epoch, next);
     assert_eq!(load(&*store, Reads::default()).await.epoch, next);
 }
 
@@ -429,7 +429,7 @@ pub(crate) async fn everything_is_there_after_reopening(backend: &impl Backend) 
     let mut snapshot = store.snapshot().await.unwrap();
     let reopened = state(&mut *snapshot, &a).await;
     assert_eq!((reopened.head.0, reopened.floor.0), (3, 1));
-    assert_eq!(snapshot.epoch().as_str(), "another");
+    assert_eq!(snapshot.state().epoch.as_str(), "another");
     let remembered = snapshot.client(&client("phone")).await.unwrap();
     assert_eq!(remembered, Some(client_state(1)));
     assert_eq!(

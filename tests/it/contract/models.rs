@@ -142,11 +142,11 @@ pub(crate) async fn a_lead_is_seen_by_the_next_commit_and_snapshot(backend: &imp
         term: Term(term),
     };
     assert_eq!(
-        (&**before.models(), before.standing()),
+        (&*before.state().models, before.state().standing),
         (&first.state, standing(1, true))
     );
     assert_eq!(
-        (&**after.models(), after.standing()),
+        (&*after.state().models, after.state().standing),
         (&second.state, standing(2, false))
     );
     let loaded = load(&*store, Reads::default()).await;

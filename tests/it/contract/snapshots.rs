@@ -24,7 +24,7 @@ use super::{
 pub(crate) async fn each_scope_has_a_number_of_its_own_which_stays(backend: &impl Backend) {
     const SCOPES: i32 = 300;
     let store = backend.open().await;
-    let key = store.snapshot().await.unwrap().token_key().clone();
+    let key = store.snapshot().await.unwrap().state().token_key.clone();
     let names = |numbers: std::ops::Range<i32>| {
         let names = numbers.map(|number| scope(&format!("s{number}")));
         names.collect::<BTreeSet<_>>()
@@ -50,7 +50,7 @@ pub(crate) async fn each_scope_has_a_number_of_its_own_which_stays(backend: &imp
     let store = backend.open().await;
     assert_eq!(numbers(&*store, &all).await, given);
     let mut snapshot = store.snapshot().await.unwrap();
-    assert_eq!(*snapshot.token_key(), key);
+    assert_eq!(snapshot.state().token_key, key);
     let mut asked: BTreeSet<ScopeNumber> = given.keys().copied().collect();
     asked.insert(ScopeNumber(u32::MAX));
     assert_eq!(snapshot.scopes_numbered(&asked).await.unwrap(), given);

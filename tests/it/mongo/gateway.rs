@@ -131,7 +131,7 @@ impl Gateway {
             id: ClientId::new(&format!("phone of {user}")).unwrap(),
             first: Some(MutationId(first)),
         };
-        let epoch = self.store.snapshot().await.unwrap().epoch().clone();
+        let epoch = self.store.snapshot().await.unwrap().state().epoch.clone();
         Push {
             epoch: Some(epoch),
             ..push_of(Some(client), changes)

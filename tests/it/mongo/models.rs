@@ -334,16 +334,16 @@ async fn memberships_follow_the_rule_of_a_lead_that_changes_without_a_start() {
     assert!(older.look().await.unwrap().leads);
     assert_eq!(opens().await, 1);
     let snapshot = store.snapshot().await.unwrap();
-    assert_eq!(snapshot.models().unstamped, [].into());
+    assert_eq!(snapshot.state().models.unstamped, [].into());
     let seat = TypeName::new("Member").unwrap();
     assert_eq!(
-        snapshot.models().moving,
+        snapshot.state().models.moving,
         [seat].into(),
         "the scan is the importer's"
     );
 
     // Another gateway took the lead and was killed, while an importer holds the lease.
-    let state = snapshot.models();
+    let state = &snapshot.state().models;
     let model = Model::parse("model.graphql", &by_level).unwrap();
     let before = Model::parse("model.graphql", &reading).unwrap();
     let change = state.led_by(Generation(2), &model, Some(&before));
@@ -398,7 +398,10 @@ async fn a_gateway_takes_no_record_of_types_for_another() {
     let models = store.models();
     let change = ModelState::default().led_by(Generation(1), &model(), None);
     assert!(models.take_lead(&change).await.unwrap());
-    assert_eq!(**store.snapshot().await.unwrap().models(), change.state);
+    assert_eq!(
+        *store.snapshot().await.unwrap().state().models,
+        change.state
+    );
     let state = mongo
         .database()
         .await
@@ -416,5 +419,5 @@ type Note @collection(name: "notes") @scope(by: "{audience}") { id: ID! audience
     let other = ModelState::default().led_by(Generation(1), &smaller.unwrap(), None);
     let second = mongo.store(CONTRACT).await;
     assert!(second.models().take_lead(&other).await.unwrap());
-    assert_eq!(**store.snapshot().await.unwrap().models(), other.state);
+    assert_eq!(*store.snapshot().await.unwrap().state().models, other.state);
 }

@@ -26,7 +26,7 @@ async fn many_gateways_that_open_a_new_database_at_once_have_one_epoch() {
             options.first_epoch = Epoch::new(&format!("of-gateway-{gateway}")).unwrap();
             let store = super::open(&options, CONTRACT).await;
             let snapshot = store.snapshot().await.unwrap();
-            snapshot.epoch().clone()
+            snapshot.state().epoch.clone()
         }
     });
     let epochs = join_all(openings).await;
@@ -54,7 +54,7 @@ async fn an_opening_numbers_the_scopes_of_an_earlier_version() {
     let numbers = state.distinct("i", doc! {}).await.unwrap();
     assert_eq!(numbers.len(), SCOPES + 2);
     let (one, two) = (one.snapshot().await.unwrap(), two.snapshot().await.unwrap());
-    assert_eq!(one.token_key(), two.token_key());
+    assert_eq!(one.state().token_key, two.state().token_key);
 }
 
 /// As after a restore of an older dump under running gateways: they hold numbers that are given out once more.

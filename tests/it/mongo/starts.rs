@@ -131,7 +131,7 @@ async fn a_start_stamps_beside_an_importer_and_nothing_once_another_model_leads(
     assert_eq!(start().await, 0);
     let snapshot = newer.snapshot().await.unwrap();
     assert_eq!(
-        snapshot.models().unstamped,
+        snapshot.state().models.unstamped,
         third.unstamped,
         "they wait for its own gateways"
     );

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use async_trait::async_trait;
 use tidegate_core::{
     entry::{Entry, FeedItem, Record},
     id::DocumentKey,
@@ -17,8 +18,11 @@ use tidegate_core::{
 };
 
 use crate::store::{
-    Entries, InboxScan, Scan, StoreError, StoredRecord,
-    layered::{LayeredStore, ReadLayer},
+    Entries, InboxRange, InboxScan, Scan, Snapshot, StoreError, StoredRecord,
+    layered::{
+        ReadLayer,
+        store::{LayeredStore, StoreLayer},
+    },
 };
 
 pub(crate) type Staged = LayeredStore<Stage>;
@@ -72,6 +76,9 @@ impl Stage {
     }
 }
 
+impl StoreLayer for Stage {}
+
+#[async_trait]
 impl ReadLayer for Stage {
     fn scanned(&self, scan: Scan) -> Result<Scan, StoreError> {
         let items = scan.decoded()?.into_iter();
@@ -93,12 +100,15 @@ impl ReadLayer for Stage {
         Ok(entries)
     }
 
-    fn inbox(&self, scan: InboxScan) -> InboxScan {
-        let shown = scan.conflicts.iter();
-        let shown = shown.map(|conflict| self.conflict(conflict));
-        InboxScan {
-            conflicts: shown.collect(),
-            ..scan
+    async fn inbox(
+        &self,
+        _below: &mut dyn Snapshot,
+        _range: &InboxRange,
+        mut scan: InboxScan,
+    ) -> Result<InboxScan, StoreError> {
+        for conflict in &mut scan.conflicts {
+            *conflict = self.conflict(conflict);
         }
+        Ok(scan)
     }
 }

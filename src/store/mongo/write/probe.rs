@@ -15,7 +15,6 @@ use self::related::related;
 use super::{Batch, Statement, StatementKind, WritePlan};
 use crate::store::mongo::{
     MongoContext,
-    commit::transaction_options,
     error::{MongoError, StatementError, is_of_collection},
 };
 
@@ -132,10 +131,7 @@ impl<'b> Probe<'b> {
         tried: &[usize],
     ) -> Result<Option<(usize, StatementError)>, MongoError> {
         let context = self.context;
-        let options = transaction_options(context);
-        context
-            .in_time(session.start_transaction().with_options(options))
-            .await?;
+        context.begin(session).await?;
         let sent = self.send(session, tried).await;
         drop(context.in_time(session.abort_transaction()).await);
         let error = match sent {

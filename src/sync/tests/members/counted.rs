@@ -5,7 +5,10 @@ use std::sync::atomic::AtomicUsize;
 use super::*;
 use crate::store::{
     Entries, Scan,
-    layered::{LayeredStore, ReadLayer},
+    layered::{
+        ReadLayer,
+        store::{LayeredStore, StoreLayer},
+    },
 };
 
 pub(in crate::sync::tests) type CountingStore = LayeredStore<Counts>;
@@ -24,11 +27,17 @@ pub(in crate::sync::tests) struct Counts {
     pub(in crate::sync::tests) entry_bytes: Mutex<Vec<usize>>,
 }
 
-impl ReadLayer for Counts {
+impl StoreLayer for Counts {
     fn opened(&self) {
         self.snapshots.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn confirmed(&self) {
+        self.confirmed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl ReadLayer for Counts {
     fn scopes(&self, scopes: usize) {
         self.scopes.fetch_add(scopes, Ordering::SeqCst);
     }
@@ -40,10 +49,6 @@ impl ReadLayer for Counts {
     fn scanned(&self, scan: Scan) -> Result<Scan, StoreError> {
         self.scans.fetch_add(1, Ordering::SeqCst);
         Ok(scan)
-    }
-
-    fn confirmed(&self) {
-        self.confirmed.fetch_add(1, Ordering::SeqCst);
     }
 
     fn found(&self, entries: Entries) -> Result<Entries, StoreError> {
