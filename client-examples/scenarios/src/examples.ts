@@ -16,6 +16,7 @@ export interface Example {
 const ALL: readonly Example[] = [
   { name: "react", whole: true },
   { name: "apollo-react", whole: false },
+  { name: "rxdb", whole: false },
   { name: "vanilla", whole: true, lines: 1_600 },
 ];
 
