@@ -17,6 +17,7 @@ const ALL: readonly Example[] = [
   { name: "react", whole: true },
   { name: "apollo-react", whole: false },
   { name: "rxdb", whole: false },
+  { name: "urql", whole: false },
   { name: "vanilla", whole: true, lines: 1_600 },
 ];
 
