@@ -222,7 +222,7 @@ export class Sync {
   }
 
   async #sendQueue(): Promise<void> {
-    for (;;) {
+    while (!this.#ended()) {
       const { meta, flight } = await this.options.engine.storage.read({});
       if (!flight && (meta.epoch === null || meta.queued === 0)) return;
       try {

@@ -1,19 +1,20 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
+import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
 import { keyOf, type Doc } from "../../src/core/records.js";
 import { createClient, indexedDBStorage, memoryStorage } from "../../src/index.js";
 import type { Client, ClientOptions, Live, Status, Storage } from "../../src/index.js";
 import { model, type Model } from "../models/example.js";
-import { Gateway } from "./gateway.js";
+import { startGateway } from "./gateway.js";
 
 let gateway: Gateway;
 
 before(async () => {
   globalThis.indexedDB = new IDBFactory();
   globalThis.IDBKeyRange = IDBKeyRange;
-  gateway = await Gateway.start();
+  gateway = await startGateway();
 });
 
 after(() => gateway.stop());
@@ -21,7 +22,7 @@ after(() => gateway.stop());
 function device(storage: Storage, options: Partial<ClientOptions> = {}): Client<Model> {
   return createClient<Model>({
     url: gateway.url,
-    token: () => gateway.token("alice"),
+    token: () => gateway.token("alice", ["demo"]),
     model,
     storage,
     webSocket: NodeWebSocket as unknown as typeof WebSocket,
@@ -95,13 +96,13 @@ for (const [name, newStorage] of Object.entries(STORAGES)) {
 }
 
 test("a gateway that keeps no digests, and one that knows none, are followed all the same", async () => {
-  const silent = await Gateway.start({ TIDEGATE_STORE__DIGESTS: "false" });
+  const silent = await startGateway({ TIDEGATE_STORE__DIGESTS: "false" });
   const { operations } = model;
   const without = (text: string): string => text.replace(/ {2}digests \{[^}]*\}\n/, "");
   const older = { ...operations, changes: without(operations.changes), changesSince: without(operations.changesSince) };
   assert.ok(older.changes.length < operations.changes.length);
   try {
-    const token = (): string => silent.token("alice");
+    const token = (): string => silent.token("alice", ["demo"]);
     const devices = [
       device(memoryStorage(), { url: silent.url, token }),
       device(memoryStorage(), { model: { ...model, operations: older } }),
