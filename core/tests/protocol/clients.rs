@@ -137,8 +137,8 @@ impl Phone {
         let push = self.send(1);
         let bobs = create("a", json!({ "title": "bobs" }));
         let bob = by("bob", "phone").from(1);
-        self.store.push(&bob, &[bobs]).unwrap();
-        self.arrive(&push).unwrap();
+        self.store.push(&bob, &[bobs]).expect("a push in turn");
+        self.arrive(&push).expect("the gateway answers");
         self.refuse(&push, Refusal::Reused);
     }
 
