@@ -12,7 +12,11 @@ import type { EditOptions, ModelValue } from "./types.js";
 /** @internal */
 export const INSIDE: unique symbol = Symbol("inside");
 
-/** A client as its adapters see it. */
+/**
+ * A client as its adapters see it.
+ *
+ * @internal
+ */
 export interface Inside {
   readonly model: ModelValue;
   readonly engine: Pick<Engine, "storage" | "listen">;
