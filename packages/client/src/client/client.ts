@@ -234,9 +234,10 @@ class TidegateClient {
   }
 
   async #stop(): Promise<void> {
+    // It needs no database. One that never opens would leave it on.
+    this.#inbox.close();
     await this.#opened.catch(() => undefined);
     this.#stopped.abort();
-    this.#inbox.close();
     this.#tabs?.leave();
     await this.#sync?.stop();
     this.#say({ phase: "offline" });
