@@ -53,8 +53,8 @@ test("Retry-After is honoured in seconds and as a date, by the sender's clock an
     [{ "Retry-After": "Sun, 01 Mar 2026 12:00:30 GMT", Date: date }, 30],
     [{ "Retry-After": "Sun, 01 Mar 2026 11:00:00 GMT", Date: date }, 0],
     [{ "Retry-After": "86400" }, 3600],
-    [{ "Retry-After": "soon" }, undefined],
-    [{}, undefined],
+    [{ "Retry-After": "soon" }, 0],
+    [{}, 0],
   ] as const;
   for (const [headers, seconds] of cases) {
     const refusal = await refusalOf(
