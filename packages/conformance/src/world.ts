@@ -337,7 +337,10 @@ export class World {
     });
     const outcomes: (readonly Outcome[])[] = states.map((state) => state.outcomes);
     this.#ledger.check(Object.assign({}, ...truths) as Record<string, Body>, outcomes);
-    for (const [at, device] of this.#devices.entries()) await device.judge?.(truths[at] ?? {});
+    for (const [at, device] of this.#devices.entries()) {
+      // A crash that was drawn earlier may come only now.
+      await this.#mayDie(at, async () => device.judge?.(truths[at] ?? {}));
+    }
   }
 
   async #look(): Promise<readonly [readonly State[], readonly Record<string, Body>[]]> {
