@@ -59,7 +59,7 @@ export function editOf(openedBy: string, user: string): string {
 /** What became of an edit, by its status. */
 export const OUTCOME_NAMES: Readonly<Record<string, string>> = {
   MERGED: "Merged with another edit",
-  CONFLICT: "Somebody else was first",
+  CONFLICT: "Another edit came first",
   REJECTED: "Not accepted",
   DROPPED: "Not sent",
   REFUSED: "Too large to send",

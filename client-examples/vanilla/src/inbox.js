@@ -52,7 +52,7 @@ function fieldList(document, fields) {
   return h("dl", {}, ...fields.map(pair));
 }
 
-/** A version that somebody makes of both. */
+/** A new version, made of both. */
 function third(client, conflict) {
   const { type, fields, mine, current } = conflict;
   const texts = fields.filter((field) => field === "title" || field === "text");

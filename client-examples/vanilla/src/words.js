@@ -32,7 +32,7 @@ export function timeSpent(minutes) {
 /** What became of an edit, by its status. */
 export const OUTCOME_NAMES = {
   MERGED: "Merged with another edit",
-  CONFLICT: "Somebody else was first",
+  CONFLICT: "Another edit came first",
   REJECTED: "Not accepted",
   DROPPED: "Not sent",
   REFUSED: "Too large to send",

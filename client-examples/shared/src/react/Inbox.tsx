@@ -97,7 +97,7 @@ interface ThirdProps {
   readonly onSave: (set: Readonly<Record<string, string>>) => void;
 }
 
-/** A version that somebody makes of both. */
+/** A new version, made of both. */
 function Third({ mine, current, fields, onSave }: ThirdProps) {
   const texts = fields.filter((field) => field === "title" || field === "text");
   const both = (field: string): string =>

@@ -27,7 +27,7 @@ export interface Checkpoint {
 /** Rows that become edits in one step. */
 const STEP_ROWS = 100;
 
-/** A view that changes while a step is made is read again so often. */
+/** How many times a view that changes while a step is made is read again. */
 const TRIES = 3;
 
 /** Changes of a frame come together. */
