@@ -1,5 +1,5 @@
 import { useApolloClient, useQuery } from "@apollo/client/react";
-import type { Client } from "@tidegate/client";
+import type { Client, SignOutOptions } from "@tidegate/client";
 import { useConflicts, useOutcomes, usePending, useStatus } from "@tidegate/client/react";
 import { useMemo, useState } from "react";
 import type { Model } from "tidegate-example-shared/model";
@@ -16,8 +16,13 @@ interface AppProps {
 
 /** Documents come by GraphQL; status, outcomes and conflicts are the client's own. */
 export function App({ client, session }: AppProps) {
+  const apollo = useApolloClient();
+  const signOut = async (options?: SignOutOptions): Promise<void> => {
+    await client.signOut(options);
+    await apollo.clearStore();
+  };
   return (
-    <Shell session={session} status={useStatus(client)}>
+    <Shell session={session} status={useStatus(client)} signOut={signOut}>
       <TaskList client={client} session={session} />
       <aside>
         <Inbox user={session.user} conflicts={useConflicts(client)} outcomes={useOutcomes(client)} />

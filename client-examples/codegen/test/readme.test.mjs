@@ -62,7 +62,8 @@ test("generators", async (t) => {
   await run(join(ROOT, "scripts/python-packages"), [HERE]);
   const token = gateway.token("alice", ["demo"]);
   const env = { ...process.env, PATH: `${scratch}:${process.env.PATH}`, GATEWAY: gateway.origin, TOKEN: token };
-  const [files, ...sections] = (await readFile(join(HERE, "README.md"), "utf8")).split(/^## /m);
+  const sections = (await readFile(join(HERE, "README.md"), "utf8")).split(/^## /m);
+  const sectionOf = (title) => sections.find((section) => section.startsWith(title));
   const commandsOf = (section) => {
     const blocks = [...section.matchAll(/```sh\n(.*?)```/gs)].map(([, commands]) => commands);
     return blocks.map((commands) => commands.replaceAll("http://127.0.0.1:4000", gateway.origin));
@@ -70,11 +71,11 @@ test("generators", async (t) => {
   const execute = async (commands) =>
     (await run("bash", ["-euo", "pipefail", "-c", commands], { cwd: HERE, env })).stdout;
   for (const made of Object.values(MADE)) await rm(join(HERE, made), { recursive: true, force: true });
-  for (const commands of commandsOf(files)) await execute(commands);
+  for (const commands of commandsOf(sectionOf("The two files"))) await execute(commands);
 
   for (const language of LANGUAGES) {
     await t.test(`for ${language} make the same of a gateway as of a file, and the example works`, async () => {
-      const [fromFile, fromGateway] = commandsOf(sections.find((section) => section.startsWith(language)));
+      const [fromFile, fromGateway] = commandsOf(sectionOf(language));
       assert.match(await execute(fromFile), /APPLIED: /);
       const made = join(HERE, MADE[language]);
       const before = join(scratch, basename(made));

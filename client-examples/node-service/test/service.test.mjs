@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -25,12 +25,15 @@ const services = {
   python: [join(HERE, ".venv/bin/python"), join(HERE, "service.py")],
 };
 
-for (const [name, command] of Object.entries(services)) {
-  test(`the service in ${name} reviews each task once`, async (t) => {
-    if (name === "python") await promisify(execFile)(join(ROOT, "scripts/python-packages"), [HERE]);
-    await new World(t, command).play();
-  });
-}
+// Each has a gateway of its own, and mostly waits.
+describe("services", { concurrency: 2 }, () => {
+  for (const [name, command] of Object.entries(services)) {
+    test(`the service in ${name} reviews each task once`, async (t) => {
+      if (name === "python") await promisify(execFile)(join(ROOT, "scripts/python-packages"), [HERE]);
+      await new World(t, command).play();
+    });
+  }
+});
 
 class World {
   #service;

@@ -14,7 +14,7 @@ interface AppProps {
 
 export function App({ client, session }: AppProps) {
   return (
-    <Shell session={session} status={useStatus(client)}>
+    <Shell session={session} status={useStatus(client)} signOut={(options) => client.signOut(options)}>
       <TaskList client={client} session={session} />
       <aside>
         <Inbox user={session.user} conflicts={useConflicts(client)} outcomes={useOutcomes(client)} />

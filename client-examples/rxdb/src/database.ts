@@ -3,7 +3,7 @@
  */
 
 import type { Client } from "@tidegate/client";
-import { replicateRxDB } from "@tidegate/client/rxdb";
+import { replicateRxDB, type RxDBReplication } from "@tidegate/client/rxdb";
 import { addRxPlugin, createRxDatabase, type RxCollection, type RxJsonSchema } from "rxdb";
 import { RxDBLeaderElectionPlugin } from "rxdb/plugins/leader-election";
 import { getRxStorageDexie } from "rxdb/plugins/storage-dexie";
@@ -23,6 +23,7 @@ export type ArticleDoc = Pick<Article, "id" | "audience" | "title"> & {
 export interface Collections {
   readonly tasks: RxCollection<TaskDoc>;
   readonly articles: RxCollection<ArticleDoc>;
+  readonly replication: RxDBReplication;
 }
 
 const TASKS: RxJsonSchema<TaskDoc> = {
@@ -60,10 +61,10 @@ const ARTICLES: RxJsonSchema<ArticleDoc> = {
 export async function openCollections(name: string, client: Client<Model>): Promise<Collections> {
   addRxPlugin(RxDBLeaderElectionPlugin);
   const database = await createRxDatabase({ name, storage: getRxStorageDexie() });
-  const { tasks, articles } = await database.addCollections<Collections>({
+  const { tasks, articles } = await database.addCollections<Omit<Collections, "replication">>({
     tasks: { schema: TASKS },
     articles: { schema: ARTICLES },
   });
-  replicateRxDB({ client, collections: { tasks: tasks as RxCollection, articles: articles as RxCollection } });
-  return { tasks, articles };
+  const all = { tasks: tasks as RxCollection, articles: articles as RxCollection };
+  return { tasks, articles, replication: replicateRxDB({ client, collections: all }) };
 }

@@ -7,8 +7,8 @@ import assert from "node:assert/strict";
 import type { Proxy } from "@tidegate/conformance";
 import type { BrowserContext, Locator, Page } from "playwright-core";
 
-/** How long a page may take to show what it is going to show. */
-const PATIENCE_MS = 60_000;
+/** How long a page may take to show what it is going to show, on a machine that does much else. */
+const PATIENCE_MS = 120_000;
 
 export interface TokenOptions {
   readonly teams: readonly string[];
@@ -77,6 +77,13 @@ export class Device {
     await page.goto(`${origin}/?${parameters.toString()}`);
   }
 
+  /** Another tab of the same browser, which closes with the device. */
+  async newTab(): Promise<Device> {
+    const tab = new Device(this.options);
+    await tab.load();
+    return tab;
+  }
+
   async close(): Promise<void> {
     await this.options.context.close();
     await this.options.proxy.stop();
@@ -87,8 +94,16 @@ export class Device {
     this.options.proxy.setOnline(false);
   }
 
-  online(): void {
+  /** The network is back, and the browser says so. */
+  async online(): Promise<void> {
     this.options.proxy.setOnline(true);
+    await this.page.evaluate(() => dispatchEvent(new Event("online")));
+  }
+
+  /** Nothing goes wrong with the network any more, and the browser says so. */
+  async heal(): Promise<void> {
+    await this.options.proxy.heal();
+    await this.online();
   }
 
   async addTask(title: string, audience?: string): Promise<void> {
@@ -172,6 +187,13 @@ export class Device {
 
   async press(button: string): Promise<void> {
     await this.page.getByRole("button", { name: button, exact: true }).click();
+  }
+
+  /** Signs out, and answers what becomes of edits that were not sent, which the page asks if there are any. */
+  async signOut(answer?: "Keep them" | "Delete them"): Promise<void> {
+    await this.press("Sign out");
+    if (answer !== undefined) await this.press(answer);
+    await this.page.getByRole("region", { name: "Signed out" }).waitFor();
   }
 
   async shows(title: string): Promise<void> {

@@ -9,16 +9,18 @@ export interface Example {
   readonly name: string;
   /** Whether `make test` plays all scenarios, and not only the shortest road. */
   readonly whole: boolean;
+  /** Whether its tabs work side by side, and not one after the other. */
+  readonly tabs: boolean;
   /** How many lines of its own it may have: 300 unless it does by hand what a library does for the others. */
   readonly lines?: number;
 }
 
 const ALL: readonly Example[] = [
-  { name: "react", whole: true },
-  { name: "apollo-react", whole: false },
-  { name: "rxdb", whole: false },
-  { name: "urql", whole: false },
-  { name: "vanilla", whole: true, lines: 1_600 },
+  { name: "react", whole: true, tabs: true },
+  { name: "apollo-react", whole: false, tabs: true },
+  { name: "rxdb", whole: false, tabs: true },
+  { name: "urql", whole: false, tabs: true },
+  { name: "vanilla", whole: true, tabs: false, lines: 1_600 },
 ];
 
 const names = process.env.EXAMPLES?.split(" ");

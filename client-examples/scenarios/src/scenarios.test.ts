@@ -57,8 +57,10 @@ function play(example: Example, store: string, round: number): void {
   });
   for (const [index, scenario] of SCENARIOS.entries()) {
     if (!isPlayed(scenario, example)) continue;
-    test(scenario.promise, { timeout: SCENARIO_MS }, async () => {
-      const own = world.fork();
+    test(scenario.promise, { timeout: SCENARIO_MS }, async (t) => {
+      const own = world.fork((text) => {
+        t.diagnostic(text);
+      });
       try {
         await scenario.play(own, `harbour${index}`);
       } finally {
@@ -68,7 +70,8 @@ function play(example: Example, store: string, round: number): void {
   }
 }
 
-function isPlayed({ runs, promise }: Scenario, { whole }: Example): boolean {
+function isPlayed({ runs, promise, tabs: needsTabs }: Scenario, { whole, tabs }: Example): boolean {
+  if (needsTabs && !tabs) return false;
   if (process.env.ONLY !== undefined) return promise.includes(process.env.ONLY);
   return isNight || runs === "road" || (runs === "whole" && whole);
 }

@@ -18,7 +18,7 @@ for (const example of EXAMPLES) {
   const world = await World.start(browser, gateway, example);
   const directory = process.env.SCREENSHOTS ?? `${ROOT}client-examples/${example.name}`;
   try {
-    const laptop = await world.device("alice", TEAMS, { viewport: { width: 1120, height: 740 }, colorScheme: "light" });
+    const laptop = await world.device("alice", TEAMS, { viewport: { width: 1080, height: 720 }, colorScheme: "light" });
     const phone = await world.device("bob", TEAMS, {
       viewport: { width: 390, height: 740 },
       colorScheme: "dark",
@@ -61,7 +61,7 @@ async function disagree(laptop: Device, phone: Device): Promise<void> {
   await write(phone, "The last one out waters the tomatoes.");
   await write(laptop, "Who cooks does not wash up.");
   await laptop.isInStep();
-  phone.online();
+  await phone.online();
   await laptop.card("conflict", "House rules").waitFor();
   await phone.card("conflict", "House rules").waitFor();
   phone.offline();

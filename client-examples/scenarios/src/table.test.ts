@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { test } from "node:test";
 import { EXAMPLES, ROOT } from "./examples.js";
+import { commandsIn, MOST_COMMANDS, readmeOf } from "./readme.js";
 
 const LINES_MAX = 300;
 const PICTURE_BYTES_MAX = 100_000;
@@ -29,6 +30,15 @@ for (const { name, lines: most = LINES_MAX } of EXAMPLES) {
       const { size } = await stat(`${directory}/${picture}`);
       assert.ok(size < PICTURE_BYTES_MAX, `${picture} has ${size} bytes`);
     }
+  });
+}
+
+for (const name of [...EXAMPLES.map((it) => it.name), "codegen", "node-service"]) {
+  test(`${name} is made to run by three commands at most`, async () => {
+    const { blocks } = await readmeOf(ROOT, name);
+    const commands = commandsIn(blocks[0] ?? "");
+    assert.ok(commands.includes("cargo run --release -- dev &"), commands.join());
+    assert.ok(commands.length <= MOST_COMMANDS, commands.join());
   });
 }
 

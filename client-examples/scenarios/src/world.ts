@@ -24,6 +24,8 @@ export class World {
     readonly browser: Browser,
     readonly gateway: Gateway,
     readonly pages: Pages,
+    /** Prints a measurement with the results of the tests. */
+    readonly say: (text: string) => void = () => undefined,
   ) {}
 
   static async start(browser: Browser, gateway: Gateway, example: Example): Promise<World> {
@@ -31,8 +33,8 @@ export class World {
   }
 
   /** For one scenario: the same gateway, browser and pages, and devices of its own. */
-  fork(): World {
-    return new World(this.browser, this.gateway, this.pages);
+  fork(say: (text: string) => void): World {
+    return new World(this.browser, this.gateway, this.pages, say);
   }
 
   async stop(): Promise<void> {

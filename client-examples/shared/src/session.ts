@@ -2,7 +2,7 @@
  * Who uses the page, and how it reaches the gateway. The address of the page says it: `?user=bob&teams=demo,garden`.
  */
 
-import { Network } from "./network.js";
+import { Network } from "@tidegate/client/testing";
 
 export interface Session {
   readonly user: string;

@@ -41,6 +41,11 @@ export function waiting(edits: number): string {
   return edits === 1 ? "1 edit waits" : `${edits.toLocaleString("en")} edits wait`;
 }
 
+/** The question before a sign-out. */
+export function unsentEdits(edits: number): string {
+  return edits === 1 ? "One edit is not sent yet" : `${edits.toLocaleString("en")} edits are not sent yet`;
+}
+
 export function lastSync(at: Date | undefined): string {
   return at ? `last in step at ${at.toLocaleTimeString("en", { timeStyle: "short" })}` : "never in step yet";
 }

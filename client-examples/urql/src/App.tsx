@@ -17,7 +17,7 @@ interface AppProps {
 /** Documents come by GraphQL; status, outcomes and conflicts are the client's own. */
 export function App({ client, session }: AppProps) {
   return (
-    <Shell session={session} status={useStatus(client)}>
+    <Shell session={session} status={useStatus(client)} signOut={(options) => client.signOut(options)}>
       <TaskList client={client} session={session} />
       <aside>
         <Inbox user={session.user} conflicts={useConflicts(client)} outcomes={useOutcomes(client)} />

@@ -79,6 +79,16 @@ export class Client {
     this.#stream.abort();
   }
 
+  /** Removes the user's documents from the device, and unless it keeps them also edits that have no answer. */
+  async signOut(keeps) {
+    const sealed = this.dispatch(() => ({ do: "seal" }));
+    // No step comes after it.
+    this.#steps = sealed.then(() => new Promise(() => undefined));
+    await sealed;
+    this.#stream.abort();
+    if (!keeps) await this.store.remove();
+  }
+
   get unsent() {
     return this.state.queue.length + (this.state.flight?.edits.length ?? 0);
   }

@@ -35,7 +35,7 @@ export function step(model, before, event) {
   return s;
 }
 
-const EVENTS = { edit, discard, refresh, begin: beginRound, page, unread, send, answer, refused, last };
+const EVENTS = { edit, discard, refresh, seal, begin: beginRound, page, unread, send, answer, refused, last };
 
 export const keyOf = (type, id) => `${type}/${id}`;
 
@@ -130,6 +130,11 @@ function discard(s, { n }) {
 /** The app selects more of these types than before: they come once more. */
 function refresh(s, { types }) {
   s.refresh = [...new Set([...s.refresh, ...types])];
+}
+
+/** The user signs out: what the server has goes, and what the user has made stays. */
+function seal(s) {
+  Object.assign(s, { docs: new Map(), lingering: [], checkpoint: null });
 }
 
 /** A pull or a subscription begins. */

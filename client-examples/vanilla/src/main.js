@@ -6,6 +6,7 @@ import { inbox } from "./inbox.js";
 import { articleList, taskList } from "./lists.js";
 import { MODEL } from "./model.js";
 import { openSession } from "./session.js";
+import { signOut } from "./signout.js";
 import { openStore } from "./storage.js";
 import { capital, lastSync, phaseName, waiting } from "./words.js";
 
@@ -40,6 +41,7 @@ const client = await Client.open({ session, store, model: MODEL }, () => schedul
 const tasks = taskList(client, session, () => show());
 const articles = articleList(client, session);
 const cards = inbox(client, session);
+bar.append(...signOut(client, session));
 main.append(tasks.node, h("aside", {}, cards.node, articles.node));
 show();
 

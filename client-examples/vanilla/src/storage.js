@@ -17,6 +17,12 @@ export async function openStore(name) {
       return rest && { ...rest, docs: new Map(keys.map((key, nth) => [key, values[nth]])) };
     },
 
+    /** Removes all that is stored. */
+    async remove() {
+      database.close();
+      await settled(indexedDB.deleteDatabase(name));
+    },
+
     /** Writes what differs between two states. It returns once that outlasts a crash. */
     async save(before, { docs, todo, reason, ...rest }) {
       const puts = [...docs].filter(([key, doc]) => before?.docs.get(key) !== doc);

@@ -19,6 +19,10 @@ export function phaseName({ phase, read }) {
 
 export const waiting = (edits) => (edits === 1 ? "1 edit waits" : `${edits.toLocaleString("en")} edits wait`);
 
+/** The question before a sign-out. */
+export const unsentEdits = (edits) =>
+  edits === 1 ? "One edit is not sent yet" : `${edits.toLocaleString("en")} edits are not sent yet`;
+
 export function lastSync(at) {
   return at ? `last in step at ${at.toLocaleTimeString("en", { timeStyle: "short" })}` : "never in step yet";
 }

@@ -45,7 +45,7 @@ test("the main entry has no code of an adapter or of a package", async () => {
   );
 });
 
-test("what adapters import, an app brings", async () => {
+test("what the other entries import, an app brings", async () => {
   const { exports, peerDependenciesMeta } = await manifest();
   const adapters = Object.keys(exports).filter((name) => name !== ".");
   assert.ok(adapters.length > 0);

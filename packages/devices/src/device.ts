@@ -5,7 +5,7 @@
 import { createClient, indexedDBStorage, type Client } from "@tidegate/client";
 // What `tidegate operations --typescript` prints for the example model.
 import { model, type Model } from "../../client/test/models/example.js";
-import { Network } from "./network.js";
+import { Network } from "../../client/src/adapters/testing.js";
 
 /** The team that both users are in, and its scope. */
 const TEAM = "demo";

@@ -1,25 +1,39 @@
-import type { Status } from "@tidegate/client";
+import type { SignOutOptions, Status } from "@tidegate/client";
 import { useEffect, useState, type ReactNode } from "react";
 import type { Session } from "../session.js";
 import { capital, lastSync, phaseName, waiting } from "../words.js";
+import { SignedOut, SignOut } from "./SignOut.js";
 
 const USERS = ["alice", "bob", "carol"];
 
 interface ShellProps {
   readonly session: Session;
   readonly status: Status;
+  /** Ends the sync, and removes what the user has on this device. */
+  readonly signOut: (options?: SignOutOptions) => Promise<void>;
   readonly children: ReactNode;
 }
 
 /** What is around the lists: who uses the page, how it stands to the gateway, and what has gone wrong. */
-export function Shell({ session, status, children }: ShellProps) {
+export function Shell({ session, status, signOut, children }: ShellProps) {
+  const [left, setLeft] = useState<{ readonly unsent: SignOutOptions["unsent"] }>();
+  const { user } = session;
+  if (left) return <SignedOut user={user} unsent={left.unsent} />;
   return (
     <>
       <header className="bar">
         <h1>Tidelist</h1>
         <StatusLine status={status} />
-        <UserSelect user={session.user} />
+        <UserSelect user={user} />
         <NetworkSwitch network={session.network} />
+        <SignOut
+          user={user}
+          unsent={status.unsent}
+          signOut={signOut}
+          onEnd={(unsent) => {
+            setLeft({ unsent });
+          }}
+        />
       </header>
       <Failures status={status} />
       <main>{children}</main>

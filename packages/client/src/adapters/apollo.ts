@@ -3,11 +3,12 @@
  * in the cache as `__typename:id`.
  */
 
-import { ApolloLink, type ApolloCache, type ApolloClient } from "@apollo/client";
+import { ApolloLink, InMemoryCache, type ApolloCache, type ApolloClient } from "@apollo/client";
 import { Observable } from "rxjs";
 import type { AnyClient, Inside } from "../client/inside.js";
 import { INSIDE } from "../client/inside.js";
-import { localOperation, type Answer, type LocalOperation } from "./graphql.js";
+import { foundNow } from "./found.js";
+import { embeddedIn, localOperation, type Answer, type LocalOperation } from "./graphql.js";
 
 export type { AnyClient } from "../client/inside.js";
 export { localSchema } from "./graphql.js";
@@ -40,7 +41,8 @@ export class TidegateLink extends ApolloLink {
       });
     }
     if (!local) return forward(operation);
-    return local.kind === "mutation" ? performed(local) : this.#followersOf(operation.client).first(operation, local);
+    const followers = this.#followersOf(operation.client);
+    return local.kind === "mutation" ? performed(local) : followers.first(operation, local);
   }
 
   #followersOf(apollo: ApolloClient): Followers {
@@ -71,7 +73,13 @@ class Followers {
   constructor(
     readonly inside: Inside,
     readonly apollo: ApolloClient,
-  ) {}
+  ) {
+    const { cache } = apollo;
+    if (!(cache instanceof InMemoryCache)) return;
+    // An embedded document is part of the one that holds it, even if it has a field `id`.
+    const policies = embeddedIn(inside.model).map((type) => [type, { keyFields: false }] as const);
+    cache.policies.addTypePolicies(Object.fromEntries(policies));
+  }
 
   /** The present answer. The cache follows from then on. */
   first(operation: Operation, local: LocalOperation): Observable<Result> {
@@ -198,11 +206,14 @@ class Follower {
     this.followers.apollo.cache.writeQuery({ query, variables, data });
   }
 
-  /** A document that left the list is perhaps in another one. */
+  /** A document that left the list is perhaps in another one. All of a type are looked up in one read. */
   async #evict(left: readonly (readonly [string, readonly [string, string]])[]): Promise<void> {
     const { apollo, inside } = this.followers;
-    for (const [cacheId, [type, id]] of left) {
-      if (!(await inside.get(type, id))) apollo.cache.evict({ id: cacheId });
+    for (const type of new Set(left.map(([, [of]]) => of))) {
+      const documents = left.filter(([, [of]]) => of === type);
+      const ids = documents.map(([, [, id]]) => id);
+      const there = new Set((await foundNow(inside, type, { where: { id: { in: ids } } })).map(({ id }) => id));
+      for (const [cacheId, [, id]] of documents) if (!there.has(id)) apollo.cache.evict({ id: cacheId });
     }
     if (left.length > 0) apollo.cache.gc();
   }

@@ -19,6 +19,7 @@ import type {
   SelectionSetNode,
   ValueNode,
 } from "./ast.js";
+import { Referred, type Refer } from "./referred.js";
 
 /**
  * What a client answers itself, as an extension of the gateway's schema, for code generators: of each type a list, and the
@@ -42,6 +43,11 @@ export function localSchema({ types }: ModelValue): string {
   const extend = (root: string, fields: readonly string[]): string =>
     `extend type ${root} {\n${fields.join("\n")}\n}\n`;
   return [extend("Query", lists), extend("Mutation", mutations), ...declarations].join("\n");
+}
+
+/** The types of embedded documents. */
+export function embeddedIn({ embedded = {} }: ModelValue): readonly string[] {
+  return [...new Set(Object.values(embedded).flatMap((fields) => Object.values(fields)))];
 }
 
 /** What an operation's fields ask for. */
@@ -72,7 +78,7 @@ interface Asked extends Root {
 interface Reading {
   readonly type: string;
   readonly query: Query;
-  readonly show: (found: readonly Body[]) => unknown;
+  readonly show: (found: readonly Body[], refer: Refer) => unknown;
 }
 
 /** What an operation answers. */
@@ -180,14 +186,21 @@ class Reader {
     onError: (error: unknown) => void,
   ): () => void {
     const { inside } = this;
-    const answers = new Map<string, unknown>();
+    const found = new Map<string, readonly Body[]>();
     const readings = asked.map((field) => [field.key, this.#reading(field)] as const);
-    const lives = readings.map(([key, { type, query, show }]) => [key, inside.live(type, query), show] as const);
-    const ends = lives.map(([key, live, show]) => {
-      return live.subscribe((found) => {
-        answers.set(key, show(found));
-        if (answers.size < lives.length) return;
-        onAnswer({ ...typename, ...Object.fromEntries(asked.map((it) => [it.key, answers.get(it.key)])) });
+    const lives = readings.map(([key, { type, query }]) => [key, inside.live(type, query)] as const);
+    const show = (): void => {
+      if (found.size < lives.length) return;
+      const answer = referred.follow((refer): Answer => {
+        return Object.fromEntries(readings.map(([key, it]) => [key, it.show(found.get(key) ?? [], refer)]));
+      });
+      if (answer) onAnswer({ ...typename, ...answer });
+    };
+    const referred = new Referred(inside, show);
+    const ends = lives.map(([key, live]) => {
+      return live.subscribe((bodies) => {
+        found.set(key, bodies);
+        show();
       });
     });
     inside.opened.then(() => {
@@ -195,13 +208,14 @@ class Reader {
     }, onError);
     return () => {
       for (const end of ends) end();
+      referred.end();
     };
   }
 
   #reading({ does, type, name, args, selection }: Asked): Reading {
     if (does === "one") {
       const query: Query = { where: { id: { eq: args.id as Value } } };
-      return { type, query, show: ([body]) => (body ? this.#project(selection, type, body) : null) };
+      return { type, query, show: ([body], refer) => (body ? this.#project(selection, type, body, refer) : null) };
     }
     const { where, orderBy, first } = args as { where?: Query["where"]; orderBy?: string[]; first?: number };
     const query: Query = {
@@ -210,10 +224,10 @@ class Reader {
       ...(typeof first === "number" && { limit: first }),
     };
     const parts = this.#fields(selection, `${type}Connection`);
-    const show = (found: readonly Body[]): unknown => {
+    const show = (found: readonly Body[], refer: Refer): unknown => {
       const part = ([key, { field, selection: inner }]: [string, Selected]): readonly [string, unknown] => {
         if (field.name.value === "__typename") return [key, `${type}Connection`];
-        return [key, found.map((body) => this.#project(inner, type, body))];
+        return [key, found.map((body) => this.#project(inner, type, body, refer))];
       };
       return Object.fromEntries([...parts].map(part));
     };
@@ -240,28 +254,38 @@ class Reader {
     if (does === "delete") return id;
     const body = await inside.get(type, id);
     if (!body) throw new ClientError("GONE", `there is no ${type}/${id} any more`);
-    return this.#project(selection, type, body);
+    return new Referred(inside).now((refer) => this.#project(selection, type, body, refer));
   }
 
-  /** What a selection shows of a document, or of one embedded in it. */
-  #project(selection: SelectionSetNode | undefined, type: string | undefined, body: Body): Answer {
+  /** What a selection shows of a document, or of one embedded in it. Modules of earlier gateways name no embedded types. */
+  #project(selection: SelectionSetNode | undefined, type: string | undefined, body: Body, refer: Refer): Answer {
     const shown: Answer = {};
+    const { types, embedded = {} } = this.inside.model;
+    const references = own(types, type ?? "")?.references ?? {};
     for (const [key, { field, selection: inner }] of this.#fields(selection, type)) {
       const name = field.name.value;
+      const [target, by] = own(references, name) ?? [];
       if (name === "__typename") {
         if (type !== undefined) shown[key] = type;
+      } else if (target !== undefined && by !== undefined) {
+        const id = own(body, by);
+        const other = typeof id === "string" ? refer(target, id) : undefined;
+        shown[key] = other ? this.#project(inner, target, other, refer) : null;
       } else {
         const value = own(body, name) ?? own(UNANSWERED, name) ?? null;
-        shown[key] = inner ? this.#nested(inner, value) : value;
+        const held = own(own(embedded, type ?? "") ?? {}, name);
+        shown[key] = inner ? this.#nested(inner, held, value, refer) : value;
       }
     }
     return shown;
   }
 
-  #nested(selection: SelectionSetNode, value: Value): unknown {
-    if (Array.isArray(value)) return (value as readonly Value[]).map((item) => this.#nested(selection, item));
+  #nested(selection: SelectionSetNode, type: string | undefined, value: Value, refer: Refer): unknown {
+    if (Array.isArray(value)) {
+      return (value as readonly Value[]).map((item) => this.#nested(selection, type, item, refer));
+    }
     if (typeof value !== "object" || value === null) return value;
-    return this.#project(selection, undefined, value as Body);
+    return this.#project(selection, type, value as Body, refer);
   }
 
   /** The fields of a selection by response key, with fragments spread and what is skipped left out. */

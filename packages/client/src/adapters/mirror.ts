@@ -14,6 +14,7 @@ import { ClientError } from "../core/errors.js";
 import { isAlive, keyOf, own, type Edit } from "../core/records.js";
 import { view } from "../core/view.js";
 import type { Body, Value } from "../protocol.js";
+import { foundNow } from "./found.js";
 import { Rows, type Note, type Row, type RxDoc } from "./rows.js";
 
 export type { RxDoc } from "./rows.js";
@@ -192,7 +193,7 @@ export class Mirror {
 
   async #differences(): Promise<readonly string[]> {
     const { inside, type, collection } = this.options;
-    const views = new Map((await firstOf(inside, type)).map((body) => [body.id as string, body]));
+    const views = new Map((await foundNow(inside, type)).map((body) => [body.id as string, body]));
     const docs = await (collection as RxCollection<{ id: string }>).find().exec();
     const shown = new Map(docs.map((doc) => [doc.id, { ...doc.toJSON(), _deleted: false }]));
     const ids = new Set([...views.keys(), ...shown.keys()]);
@@ -291,14 +292,6 @@ function refuse(refusal: Refusal, onRefused: (refusal: Refusal) => void): void {
   } catch (mistake) {
     report(mistake);
   }
-}
-
-/** All that is in view now. */
-async function firstOf(inside: Inside, type: string): Promise<readonly Body[]> {
-  await inside.opened;
-  if (inside.isClosed()) throw new ClientError("CLOSED", "the client is closed");
-  for await (const found of inside.live(type, {})) return found;
-  return [];
 }
 
 /** What a closed client would have shown, nobody sees any more. */

@@ -9,7 +9,7 @@ import { filter, makeSubject, merge, pipe, share } from "wonka";
 import type { ModelValue } from "../client/types.js";
 import { INSIDE, type AnyClient, type Inside } from "../client/inside.js";
 import { report } from "../client/live.js";
-import { localOperation, type LocalOperation, type Variables } from "./graphql.js";
+import { embeddedIn, localOperation, type LocalOperation, type Variables } from "./graphql.js";
 
 export type { AnyClient } from "../client/inside.js";
 export { localSchema } from "./graphql.js";
@@ -27,9 +27,10 @@ export function tidegateExchanges(client: AnyClient, options: Omit<CacheExchange
   return [freshExchange(inside), cacheExchange({ ...options, keys }), tidegateExchange(client)];
 }
 
-/** What Graphcache has to know: a list has no key of its own, and is part of the field that shows it. */
-export function keysOf({ types }: ModelValue): NonNullable<CacheExchangeOpts["keys"]> {
-  return Object.fromEntries(Object.keys(types).map((type) => [`${type}Connection`, () => null]));
+/** What Graphcache has to know: lists and embedded documents have no key, and are part of the field that shows them. */
+export function keysOf(model: ModelValue): NonNullable<CacheExchangeOpts["keys"]> {
+  const lists = Object.keys(model.types).map((type) => `${type}Connection`);
+  return Object.fromEntries([...lists, ...embeddedIn(model)].map((type) => [type, () => null]));
 }
 
 /** A query that begins asks the device, since Graphcache holds what it was when the query was last active. */

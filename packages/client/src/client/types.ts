@@ -272,9 +272,13 @@ export interface ModelValue extends CoreModel {
         /** The scalars that are texts in JSON and not ordered as texts, by field. */
         readonly scalars?: Readonly<Record<string, string>>;
         readonly indexes?: readonly (readonly string[])[];
+        /** The fields that show another document: its type, and the field with its id. */
+        readonly references?: Readonly<Record<string, readonly string[]>>;
       }
     >
   >;
+  /** The types of embedded documents, by the type and the field that hold them. */
+  readonly embedded?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 /** What a client needs. */
