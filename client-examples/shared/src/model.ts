@@ -128,6 +128,12 @@ export const model = {
         "labels": "SET",
         "minutesSpent": "COUNTER"
       },
+      "references": {
+        "project": [
+          "Project",
+          "projectId"
+        ]
+      },
       "root": "task",
       "scalars": {
         "due": "DateTime"

@@ -91,11 +91,15 @@ pub(in crate::graphql) fn module(model: &Model, operations: &Operations, hash: A
         );
     }
     write_model_type(&mut text, &names, &types);
-    let value = json!({
+    let mut value = json!({
         "hash": hash.to_string(),
         "operations": sent(operations),
         "types": runtime_types(model, &types),
     });
+    let embedded = embedded_types(model, &types);
+    if !embedded.is_empty() {
+        value["embedded"] = json!(embedded);
+    }
     let value = serde_json::to_string_pretty(&value).expect("a JSON value can be written");
     write_into(&mut text, format_args!("\nexport const model = {value};\n"));
     text
@@ -285,7 +289,14 @@ fn runtime_types(model: &Model, types: &[&DocumentType]) -> Map<String, Value> {
             let names = fields.iter().map(|stored| ty.field_name(stored));
             names.collect::<Vec<_>>()
         });
-        let known = json!({
+        let references = ty.references.iter().filter(|it| !it.retired);
+        let references: BTreeMap<&str, Value> = references
+            .map(|it| {
+                let target = it.target.to_string();
+                (it.name.as_str(), json!([target, ty.field_name(&it.by)]))
+            })
+            .collect();
+        let mut known = json!({
             "root": ty.singular,
             "collection": ty.plural,
             "merges": merges,
@@ -294,9 +305,28 @@ fn runtime_types(model: &Model, types: &[&DocumentType]) -> Map<String, Value> {
             "scalars": scalars.collect::<Map<_, _>>(),
             "indexes": indexes.collect::<Vec<_>>(),
         });
+        if !references.is_empty() {
+            known["references"] = json!(references);
+        }
         (ty.name.to_string(), known)
     });
     types.collect()
+}
+
+/// The types of embedded documents, by the type and the field that hold them.
+fn embedded_types<'m>(
+    model: &'m Model,
+    types: &[&'m DocumentType],
+) -> BTreeMap<&'m str, BTreeMap<&'m str, &'m str>> {
+    let documents = types.iter().map(|ty| (ty.name.as_str(), &ty.fields));
+    let embedded = model.embedded.iter();
+    let embedded = embedded.map(|(name, ty)| (name.as_str(), &ty.fields));
+    let named = documents.chain(embedded).map(|(name, fields)| {
+        let fields = fields.iter().filter(|field| !field.retired);
+        let holding = fields.filter_map(|it| Some((it.name.as_str(), it.ty.shape.embedded()?)));
+        (name, holding.collect::<BTreeMap<_, _>>())
+    });
+    named.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
 /// The merges that show in the optimistic view.

@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { ApolloClient, ApolloLink, gql, InMemoryCache } from "@apollo/client";
 import { config, of } from "rxjs";
 import { TidegateLink } from "../../src/adapters/apollo.js";
+import { memoryStorage } from "../../src/index.js";
 import { contract, type Answer } from "./contract.js";
-import { eventually, World, type Device } from "./world.js";
+import { eventually, FLEET, FLEET_ANSWER, fleet, World, type Device } from "./world.js";
 
 const apolloOf = ({ client }: Device, rest = ApolloLink.empty()): ApolloClient => {
   return new ApolloClient({ link: new TidegateLink(client).concat(rest), cache: new InMemoryCache() });
@@ -74,4 +75,42 @@ test("one-time queries leave nothing that follows", async () => {
   const fields = Object.keys((apollo.cache.extract() as { ROOT_QUERY?: object }).ROOT_QUERY ?? {});
   assert.ok(fields.length < 5, fields.join());
   await world.stop();
+});
+
+test("documents that leave a list are looked up together, and those that are gone leave the cache", async (t) => {
+  const world = await World.start();
+  const storage = memoryStorage();
+  const { client } = world.device({ storage, online: false });
+  const apollo = new ApolloClient({ link: new TidegateLink(client), cache: new InMemoryCache() });
+  const make = (first: string): Promise<void> =>
+    client.transaction(({ tasks }) => {
+      for (let at = 0; at < 50; at++) tasks.create({ id: `${first}${at}`, title: `${first}${at}` });
+    });
+  await make("a");
+  const query = gql("{ tasks(orderBy: [title_DESC], first: 50) { nodes { id } } }");
+  let shown: readonly string[] = [];
+  const subscription = apollo.watchQuery({ query }).subscribe(({ data, dataState }) => {
+    if (dataState === "complete")
+      shown = (data as { tasks: { nodes: { id: string }[] } }).tasks.nodes.map((it) => it.id);
+  });
+  const held = (): readonly string[] => Object.keys(apollo.cache.extract() as object).filter((id) => id.includes(":a"));
+  await eventually("it shows them", () => shown.length === 50 && held().length === 50);
+  await client.tasks.delete("a7");
+  const read = t.mock.method(storage, "read");
+  await make("b");
+  await eventually("it shows the others", () => shown.every((id) => id.startsWith("b")));
+  await eventually("what no query shows leaves the cache", () => held().length === 0);
+  assert.ok(read.mock.callCount() < 20, `${read.mock.callCount()} reads`);
+  subscription.unsubscribe();
+  await world.stop();
+});
+
+test("embedded documents are part of the one that holds them in the cache", async (t) => {
+  const client = await fleet();
+  t.after(() => client.close());
+  const apollo = new ApolloClient({ link: new TidegateLink(client), cache: new InMemoryCache() });
+  const { data } = await apollo.query({ query: gql(FLEET) });
+  assert.deepEqual(data, FLEET_ANSWER);
+  const ids = Object.keys(apollo.cache.extract() as object).filter((id) => !id.startsWith("__"));
+  assert.deepEqual(ids.sort(), ["ROOT_QUERY", "Vessel:v"]);
 });

@@ -106,6 +106,29 @@ export function contract(open: (device: Device) => CacheApp): void {
     stop();
   });
 
+  test("a list shows what its documents refer to, and what others change of that", async () => {
+    const { device, app } = opened();
+    const id = await shared("With a project");
+    const bob = world.device({ user: "bob" });
+    const projectId = await bob.client.projects.create({ name: "Before", audience: "team:demo" });
+    await until(bob.client.tasks.live({ where: { id: { eq: id } } }), (found) => found.length === 1);
+    await bob.client.tasks.update(id, { projectId });
+    await quiet(bob);
+    await quiet(device);
+    const document = `query ($where: TaskWhere) { tasks(where: $where) { nodes { id project { id name } } } }`;
+    let name: string | undefined;
+    const stop = app.watch(document, { where: { id: { eq: id } } }, (answer) => {
+      const [task] = (answer.tasks as { nodes: readonly { project: { name: string } | null }[] }).nodes;
+      name = task?.project?.name;
+    });
+    await eventually("it shows the project", () => name === "Before");
+    await bob.client.projects.update(projectId, { name: "After" });
+    await eventually("it shows its new name", () => name === "After");
+    await bob.client.projects.delete(projectId);
+    await eventually("it shows none", () => name === undefined);
+    stop();
+  });
+
   test("a query that begins again shows what has changed while nobody watched", async () => {
     const { app } = opened();
     const id = await shared("Before");

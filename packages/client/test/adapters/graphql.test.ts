@@ -7,6 +7,7 @@ import { INSIDE } from "../../src/client/inside.js";
 import { createClient, memoryStorage, type Client } from "../../src/index.js";
 import { ROOT } from "../gateway/gateway.js";
 import { model, type Model } from "../models/example.js";
+import { FLEET, FLEET_ANSWER, fleet } from "./world.js";
 
 const schema = buildSchema(`${readFileSync(`${ROOT}/schema.graphql`, "utf8")}\n${localSchema(model)}`);
 
@@ -21,7 +22,8 @@ before(async () => {
     fetch: () => Promise.reject(new TypeError("offline")),
   });
   await client.tasks.create({ id: "a", title: "A", labels: ["x"] });
-  await client.tasks.create({ id: "b", title: "B", done: true });
+  await client.tasks.create({ id: "b", title: "B", done: true, projectId: "p" });
+  await client.projects.create({ id: "p", name: "P" });
 });
 
 after(() => client.close());
@@ -51,6 +53,19 @@ const ANSWERS: readonly (readonly [shows: string, document: string, variables: V
       __typename: "Query",
       first: { __typename: "Task", name: "A" },
       list: { __typename: "TaskConnection", nodes: [{ id: "b" }, { id: "a" }] },
+    },
+  ],
+  [
+    "references, and null where there is none or the device has none",
+    `{ tasks(where: { id: { in: ["a", "b"] } }) { nodes { id project { __typename id name } } } }`,
+    {},
+    {
+      tasks: {
+        nodes: [
+          { id: "a", project: null },
+          { id: "b", project: { __typename: "Project", id: "p", name: "P" } },
+        ],
+      },
     },
   ],
   [
@@ -126,4 +141,42 @@ test("what the gateway answers is not for the client", () => {
   for (const document of ["{ viewer { id } }", "subscription { conflicts { nodes { id } } }", "{ __typename }"]) {
     assert.equal(localOperation(client[INSIDE], parse(document)), undefined);
   }
+});
+
+test("a query follows what its documents refer to, and other documents of the same type", async () => {
+  const document = parse(`{ task(id: "moving") { project { name } } }`);
+  const shown: unknown[] = [];
+  const [one, other] = [await client.projects.create({ name: "One" }), await client.projects.create({ name: "Other" })];
+  await client.tasks.create({ id: "moving", title: "Moving", projectId: one });
+  const end = localOperation(client[INSIDE], document)?.follow(
+    ({ task }) => shown.push((task as { project: { name: string } | null } | null)?.project?.name),
+    (error) => assert.fail(String(error)),
+  );
+  const shows = async (name: string | undefined): Promise<void> => {
+    while (shown.length === 0 || shown.at(-1) !== name) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await shows("One");
+  await client.projects.update(one, { name: "First" });
+  await shows("First");
+  await client.tasks.update("moving", { projectId: other });
+  await shows("Other");
+  await client.projects.delete(other);
+  await shows(undefined);
+  end?.();
+  assert.deepEqual([...new Set(shown)], ["One", "First", "Other", undefined]);
+});
+
+test("a mutation answers what its document refers to", async () => {
+  const answer = await answerTo(
+    `mutation { updateTask(id: "b", set: { priority: HIGH }) { priority project { name } } }`,
+  );
+  assert.deepEqual(answer, { updateTask: { priority: "HIGH", project: { name: "P" } } });
+});
+
+test("embedded documents have their type names, in lists and in each other", async (t) => {
+  const client = await fleet();
+  t.after(() => client.close());
+  const local = localOperation(client[INSIDE], parse(FLEET));
+  const answer = await new Promise<Answer>((resolve) => local?.follow(resolve, (error) => assert.fail(String(error))));
+  assert.deepEqual(answer, FLEET_ANSWER);
 });

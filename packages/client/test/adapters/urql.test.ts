@@ -8,7 +8,7 @@ import { localSchema, tidegateExchanges } from "../../src/adapters/urql.js";
 import { contract, type Answer } from "./contract.js";
 import { ROOT } from "../gateway/gateway.js";
 import { model } from "../models/example.js";
-import { newStorage, quiet, until, World, type Device } from "./world.js";
+import { FLEET, FLEET_ANSWER, fleet, newStorage, quiet, until, World, type Device } from "./world.js";
 
 type Options = Parameters<typeof tidegateExchanges>[1];
 
@@ -169,4 +169,17 @@ test("edits made offline are flushed in their order when the network is back, wi
   await until(other.client.tasks.live({ where: { id: { eq: id } } }), ([task]) => task?.title === "5");
   assert.deepEqual(await until(device.client.outcomes, () => true), []);
   await world.stop();
+});
+
+test("embedded documents need no keys from the app", async (t) => {
+  const client = await fleet();
+  t.after(() => client.close());
+  const complaints = ["warn", "error"].map((level) => t.mock.method(console, level as "warn"));
+  const urql = new Client({ url: "http://gateway.invalid", exchanges: tidegateExchanges(client) });
+  const result: OperationResult<unknown> = await urql.query(gql(FLEET), {}).toPromise();
+  assert.deepEqual(JSON.parse(JSON.stringify(result.data)), FLEET_ANSWER);
+  assert.deepEqual(
+    complaints.flatMap(({ mock }) => mock.calls),
+    [],
+  );
 });

@@ -4,9 +4,17 @@
 
 import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import { createClient, indexedDBStorage, type Client, type Live, type Storage } from "../../src/index.js";
+import {
+  createClient,
+  indexedDBStorage,
+  memoryStorage,
+  type Client,
+  type Live,
+  type Storage,
+} from "../../src/index.js";
 import { startGateway } from "../gateway/gateway.js";
 import { model, type Model } from "../models/example.js";
+import { model as harbour, type Model as Harbour } from "../models/harbour.js";
 
 /** How much longer a gateway takes a token than it says. */
 const LEEWAY_S = 10;
@@ -90,10 +98,47 @@ export async function quiet({ client }: Device): Promise<void> {
 }
 
 /** Waits until something holds. */
-export async function eventually(what: string, holds: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+export async function eventually(what: string, holds: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
   const end = Date.now() + ms;
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+/** A client of another model, offline, with a vessel that has embedded documents in lists and in each other. */
+export async function fleet(): Promise<Client<Harbour>> {
+  const client = createClient<Harbour>({
+    url: "http://gateway.invalid",
+    token: () => "none",
+    model: harbour,
+    storage: memoryStorage(),
+    fetch: () => Promise.reject(new TypeError("offline")),
+  });
+  await client.vessels.create({
+    id: "v",
+    port: "Hull",
+    name: "Seagull",
+    flag: "NL",
+    dimension: { length: 12, width: 4, unit: "m" },
+    crew: [{ name: "Ann", phones: [{ number: "1" }, { number: "2" }] }, { name: "Ben" }],
+  });
+  return client;
+}
+
+/** What a cache asks of it, and the answer. */
+export const FLEET = `query { vessel(id: "v") { __typename id
+  dimension { __typename length } crew { __typename name phones { __typename number } }
+} }`;
+const phone = (number: string): object => ({ __typename: "Phone", number });
+export const FLEET_ANSWER = {
+  vessel: {
+    __typename: "Vessel",
+    id: "v",
+    dimension: { __typename: "Dimension", length: 12 },
+    crew: [
+      { __typename: "Contact", name: "Ann", phones: [phone("1"), phone("2")] },
+      { __typename: "Contact", name: "Ben", phones: null },
+    ],
+  },
+};

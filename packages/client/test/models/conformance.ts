@@ -73,6 +73,11 @@ export interface Model {
 }
 
 export const model = {
+  "embedded": {
+    "Task": {
+      "place": "Place"
+    }
+  },
   "hash": "5632c329f4a4d0182b929bbd10d3b51a",
   "operations": {
     "changes": "# Catches up and goes on. After a disconnection subscribe with the newest checkpoint.\nsubscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!], $start: SyncStart) {\n  changes(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh, from: $start) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  digests {\n    scope\n    digest\n  }\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Task {\n    ...TaskFields\n  }\n  ... on Note {\n    ...NoteFields\n  }\n}\n\nfragment TaskFields on Task {\n  audience\n  title\n  done\n  stars\n  place {\n    name\n    floor\n  }\n  count\n  total\n  tags\n  notes\n  best\n  least\n  latest\n  ours\n  yours\n}\n\nfragment NoteFields on Note {\n  audience\n  title\n  done\n  mood\n}\n",

@@ -304,6 +304,35 @@ export interface Model {
 }
 
 export const model = {
+  "embedded": {
+    "Box": {
+      "dimension": "Dimension",
+      "inner": "Box"
+    },
+    "Cargo": {
+      "inspections": "Inspection"
+    },
+    "Contact": {
+      "phones": "Phone"
+    },
+    "Inspection": {
+      "by": "Contact"
+    },
+    "Preset": {
+      "position": "Position"
+    },
+    "Shift": {
+      "people": "Contact"
+    },
+    "Specimen": {
+      "box": "Box",
+      "boxes": "Box"
+    },
+    "Vessel": {
+      "crew": "Contact",
+      "dimension": "Dimension"
+    }
+  },
   "hash": "2073864fce6d9cac137c9d08a4748942",
   "operations": {
     "changes": "# Catches up and goes on. After a disconnection subscribe with the newest checkpoint.\nsubscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $refresh: [SyncType!], $start: SyncStart) {\n  changes(checkpoint: $checkpoint, types: $types, limit: $limit, refresh: $refresh, from: $start) {\n    ...SyncPageFields\n  }\n}\n\nfragment SyncPageFields on SyncPage {\n  checkpoint\n  hasMore\n  reset\n  revokedScopes\n  epoch\n  serverTime\n  digests {\n    scope\n    digest\n  }\n  changes {\n    type\n    documentId\n    kind\n    version\n    scope\n    changedAt\n    document {\n      ...SyncDocumentFields\n    }\n  }\n}\n\nfragment SyncDocumentFields on SyncDocument {\n  __typename\n  id\n  syncVersion\n  syncScope\n  syncChangedAt\n  ... on Specimen {\n    ...SpecimenFields\n  }\n  ... on Preset {\n    ...PresetFields\n  }\n  ... on Vessel {\n    ...VesselFields\n  }\n  ... on Berth {\n    ...BerthFields\n  }\n  ... on Cargo {\n    ...CargoFields\n  }\n  ... on URLBookmark {\n    ...URLBookmarkFields\n  }\n  ... on IMO {\n    ...IMOFields\n  }\n  ... on Notice {\n    ...NoticeFields\n  }\n  ... on Memo {\n    ...MemoFields\n  }\n  ... on Shift {\n    ...ShiftFields\n  }\n}\n\nfragment SpecimenFields on Specimen {\n  owner\n  text\n  whole\n  ratio\n  yes\n  other\n  moment\n  big\n  money\n  blob\n  anything\n  kind\n  texts\n  wholes\n  ratios\n  flags\n  others\n  moments\n  bigs\n  monies\n  blobs\n  kinds\n  grid\n  box {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  boxes {\n    label\n    inner {\n      label\n      inner {\n        label\n        inner {\n          label\n          # inner goes on: add as many levels as you need\n          cells\n          # dimension goes on: add as many levels as you need\n          money\n        }\n        cells\n        dimension {\n          length\n          width\n          unit\n        }\n        money\n      }\n      cells\n      dimension {\n        length\n        width\n        unit\n      }\n      money\n    }\n    cells\n    dimension {\n      length\n      width\n      unit\n    }\n    money\n  }\n  renamed\n}\n\nfragment PresetFields on Preset {\n  owner\n  preset_text: text\n  empty\n  preset_whole: whole\n  preset_ratio: ratio\n  preset_yes: yes\n  preset_other: other\n  preset_moment: moment\n  preset_big: big\n  preset_money: money\n  preset_blob: blob\n  anything\n  preset_kind: kind\n  preset_kinds: kinds\n  preset_grid: grid\n  position {\n    latitude\n    longitude\n  }\n  nothing\n}\n\nfragment VesselFields on Vessel {\n  port\n  name\n  dimension {\n    length\n    width\n    unit\n  }\n  flag\n  crew {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n  berthId\n}\n\nfragment BerthFields on Berth {\n  port\n  depth\n  closedOn\n}\n\nfragment CargoFields on Cargo {\n  port\n  weight\n  heaviest\n  inspections {\n    at\n    by {\n      name\n      phones {\n        number\n        kind\n      }\n    }\n    passed\n  }\n}\n\nfragment URLBookmarkFields on URLBookmark {\n  owner\n  url\n}\n\nfragment IMOFields on IMO {\n  vessel\n}\n\nfragment NoticeFields on Notice {\n  notice_text: text\n  notice_kind: kind\n}\n\nfragment MemoFields on Memo {\n  owner\n  text\n  memo_kind: kind\n  level\n}\n\nfragment ShiftFields on Shift {\n  port\n  day\n  people {\n    name\n    phones {\n      number\n      kind\n    }\n  }\n}\n",
@@ -496,6 +525,12 @@ export const model = {
       },
       "indexes": [],
       "merges": {},
+      "references": {
+        "berth": [
+          "Berth",
+          "berthId"
+        ]
+      },
       "root": "vessel",
       "scalars": {}
     }
