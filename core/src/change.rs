@@ -134,11 +134,13 @@ pub enum RejectionCode {
     AtomicAborted,
     /// Clients no longer write what it names.
     Retired,
+    /// It cannot be proven which item of a list is which, and some hold what the model does not name.
+    ItemUnidentified,
 }
 
 impl RejectionCode {
     /// Every code with what it means, for the schema and the documentation.
-    pub const ALL: [(Self, &str, &str); 12] = [
+    pub const ALL: [(Self, &str, &str); 13] = [
         (
             Self::NotFound,
             "NOT_FOUND",
@@ -198,6 +200,11 @@ impl RejectionCode {
             Self::Retired,
             "RETIRED",
             "The type, the field or the value is retired and takes no writes; `field` names the field.",
+        ),
+        (
+            Self::ItemUnidentified,
+            "ITEM_UNIDENTIFIED",
+            "Items of a list hold more than the API shows, and the change does not say which item is which; `field` names the list.",
         ),
     ];
 

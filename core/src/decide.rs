@@ -5,6 +5,7 @@
 mod create;
 mod defer;
 mod delete;
+mod items;
 mod merge;
 mod retired;
 mod text;
@@ -23,7 +24,7 @@ use crate::{
     model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
-    value::{Document, Timestamp, document_bytes, longest_list},
+    value::{Document, Timestamp, Value, document_bytes, longest_list},
 };
 
 /// How far ahead of the server's clock a client's `changedAt` may be before it is clamped, in milliseconds.
@@ -391,6 +392,18 @@ impl DecisionContext<'_> {
             self.check_write(&scope)?;
         }
         Ok(scope)
+    }
+
+    /// Writes the time of the change where the model has a field for it.
+    fn stamp_time(&self, entry: &mut Entry) {
+        let DocumentType { upkeep, .. } = self.document_type;
+        let field = upkeep.updated_at_field.as_deref();
+        let field = field.and_then(|name| self.document_type.stored_field(name));
+        if let Some((field, body)) = field.zip(entry.body.as_mut()) {
+            let name = &field.stored_as;
+            body.insert(name.clone(), Value::DateTime(self.now));
+            entry.field_versions.insert(name.clone(), entry.version);
+        }
     }
 
     /// The version and run that a change by this writer gives to `entry`.

@@ -14,11 +14,7 @@ use crate::{
     model::{DocumentType, FillError, Model},
     push::is_in_its_scope,
     transaction::{ForeignState, Misfit},
-    value::{
-        Document, Timestamp, Value,
-        content::{self, WrittenBy},
-        fit::fit,
-    },
+    value::{Document, Timestamp, Value, content, fit::fit},
 };
 
 /// The inputs of an import.
@@ -207,8 +203,7 @@ impl ForeignWrite<'_> {
     fn take(&self, document_type: &DocumentType, placed: Placed<'_>) -> ImportResult {
         let mut body = placed.body.into_owned();
         if let Some(before) = self.entry.and_then(|entry| entry.body.as_ref()) {
-            let (by, fields) = (WrittenBy::Service, &document_type.fields);
-            content::keep_others(self.model, by, fields, before, &mut body);
+            content::keep_others(self.model, &document_type.fields, before, &mut body);
         }
         let next = match self.entry {
             Some(entry) if entry.body.is_some() || entry.withheld => entry.clone(),

@@ -25,7 +25,7 @@
 //! // A store loads what a push needs, passes it to `push::decide`, and writes what comes back: here, into maps.
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
-//!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
+//!     memberships: HashMap::new(), foreign: BTreeMap::new(), origins: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
 //!     held: BTreeSet::new(), misfits: BTreeSet::new(), models: Arc::default(), standing: Standing::default(),
 //!     waiting: HashMap::new(), expired_resolutions: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
 //!     clients_of: HashMap::new(), idle: Vec::new(), left_out: HashSet::new(),

@@ -164,6 +164,17 @@ pub struct DocumentType {
     pub membership: Option<MembershipRule>,
     /// The stored names of the fields of each `@index`, in the order of the file.
     pub indexes: Vec<Vec<String>>,
+    /// What other writers of the collection expect of each write.
+    pub upkeep: Upkeep,
+}
+
+/// `versionField` and `updatedAtField` of `@collection`: fields that every writer of the collection keeps up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The stored name of the number that rises with each write of a list. The model does not name it.
+    pub version_field: Option<String>,
+    /// The stored name of the field that has the time of the last write.
+    pub updated_at_field: Option<String>,
 }
 
 impl DocumentType {
@@ -272,6 +283,8 @@ pub struct Field {
     pub constraint: Constraint,
     /// How overlapping edits are joined.
     pub merge: Option<MergeStrategy>,
+    /// The stored name of the field that identifies an item of a list of embedded documents (`@key`).
+    pub key: Option<String>,
 }
 
 impl Field {
@@ -322,6 +335,17 @@ impl Shape {
             Self::Embedded(name) => Some(name),
             Self::List(item) => item.shape.embedded(),
             Self::Scalar(_) | Self::Enum(_) => None,
+        }
+    }
+
+    /// The embedded type of its items, if it is a list of embedded documents.
+    pub fn embedded_items(&self) -> Option<&str> {
+        match self {
+            Self::List(item) => match &item.shape {
+                Self::Embedded(name) => Some(name),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -447,6 +471,8 @@ pub enum MergeStrategy {
     Min,
     /// A three-way merge of the sentences.
     Text,
+    /// A three-way merge of the items of a list, by their keys.
+    Items,
 }
 
 /// `@reference(by)`: the document whose id is in another field.

@@ -90,6 +90,8 @@ pub enum Mutant {
     NothingOverlaps,
     /// 4.8: differences are written as absolute values.
     Absolute,
+    /// 4.8: an item that a client removes stays when lists are merged.
+    RemovedItemStays,
     /// 4.11: any number of conflicts of one user and document wait.
     InboxUnbounded,
     /// 4.11: the conflicts of all users of a document count together.
@@ -134,6 +136,8 @@ pub enum Mutant {
     OtherShapes,
     /// 9.7: a write drops what its model does not name.
     OthersDropped,
+    /// 9.7: an item that cannot be identified is written as a new one.
+    ItemsGuessed,
     /// 9.9: a stamp compares a document with its collection only, and not with the rules of the model.
     MisplacedStays,
     /// 9.10, 9.11: a document that is still in another scope than its fields make is shown, and memberships that are not

@@ -75,6 +75,8 @@ pub enum Rule {
     Set,
     /// Sentences are joined.
     Text,
+    /// What either side added to a list, removed, edited and moved holds.
+    Items,
     /// The larger value wins.
     Max,
     /// The smaller value wins.
@@ -98,6 +100,7 @@ impl From<MergeStrategy> for Rule {
             MergeStrategy::Max => Self::Max,
             MergeStrategy::Min => Self::Min,
             MergeStrategy::Text => Self::Text,
+            MergeStrategy::Items => Self::Items,
         }
     }
 }

@@ -6,7 +6,9 @@ pub mod check;
 pub mod content;
 pub mod defaults;
 pub mod fit;
+pub(crate) mod items;
 pub mod json;
+pub mod origin;
 pub mod unrepresentable;
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};

@@ -136,6 +136,11 @@ pub(super) static RULE: ApiEnum<Rule> = ApiEnum {
             "What both had added and removed was added and removed.",
         ),
         (Rule::Text, "TEXT", "The sentences of both were joined."),
+        (
+            Rule::Items,
+            "ITEMS",
+            "What either side added to the list, removed, edited and moved holds.",
+        ),
         (Rule::Max, "MAX", "The larger value wins."),
         (Rule::Min, "MIN", "The smaller value wins."),
         (

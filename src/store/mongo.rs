@@ -18,6 +18,7 @@ mod foreign_writes;
 mod format;
 mod grant_order;
 mod inbox;
+mod items;
 mod layout;
 mod lease;
 mod live;
@@ -39,7 +40,9 @@ mod slots;
 mod snapshot;
 mod state;
 mod sums;
+mod unkeyed;
 mod update;
+mod upkeep;
 mod walk;
 mod write;
 

@@ -163,7 +163,7 @@ impl<'m> ModelSurvey<'m> {
         let needs = |difference: &Difference| match difference.class() {
             Class::RefusedOn(_) | Class::StampedFirst => true,
             Class::InStep => matches!(difference, Difference::Scope),
-            Class::Served => matches!(difference, Difference::Constraint),
+            Class::Served => matches!(difference, Difference::Constraint | Difference::Key),
         };
         let mut changes = self.plan.changes.iter();
         self.in_force.is_none() || changes.any(|change| needs(&change.difference))

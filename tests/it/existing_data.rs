@@ -1,6 +1,7 @@
 //! docs/existing-data.md, step by step: a team adopts Tidegate on the database that it has, with authentication on.
 
 mod drivers;
+mod neighbours;
 mod shell;
 
 use std::{

@@ -24,6 +24,7 @@ mod harness;
 mod hostile;
 mod imports;
 mod isolation;
+mod lists;
 mod live;
 mod models;
 mod mongo;

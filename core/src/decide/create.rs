@@ -216,7 +216,7 @@ impl<'a> NewDocument<'a> {
         let context = self.context;
         let previous = tombstone.and_then(|entry| entry.writers.get(&entry.version));
         let writer = context.writer(self.change, previous);
-        let entry = Entry {
+        let mut entry = Entry {
             key: self.change.key.clone(),
             scope: self.scope,
             version,
@@ -237,6 +237,7 @@ impl<'a> NewDocument<'a> {
             withheld: false,
             at: context.now,
         };
+        context.stamp_time(&mut entry);
         Decision::write(status, entry, None)
     }
 }

@@ -1,10 +1,11 @@
-//! Joining two edits of one field's value: sums, sets, texts, embedded documents, and the larger of two values.
+//! Joining two edits of one field's value: sums, sets, texts, embedded documents, and the larger of two values. Lists of
+//! keyed items are joined in [`super::items`].
 //!
 //! These are pure functions of values. [`super::update`] decides whether it uses them.
 
 use std::{cmp::Ordering, collections::HashSet};
 
-use super::{text, work::Work};
+use super::{items, text, work::Work};
 use crate::{
     model::{Field, MergeStrategy, Model, Shape},
     outcome::Rule,
@@ -25,7 +26,7 @@ pub(super) struct Overflow {
 pub(super) fn is_difference(strategy: MergeStrategy) -> bool {
     matches!(
         strategy,
-        MergeStrategy::Counter | MergeStrategy::Set | MergeStrategy::Text
+        MergeStrategy::Counter | MergeStrategy::Set | MergeStrategy::Text | MergeStrategy::Items
     )
 }
 
@@ -101,6 +102,13 @@ impl MergeContext<'_> {
                 }
                 Ok(merge_texts(seen, mine, theirs, self.work))
             }
+            Some(MergeStrategy::Items) => {
+                let sides = [seen, mine, theirs].map(Value::bytes);
+                match self.work.take(sides.iter().sum()) {
+                    true => items::merge(self, field, three),
+                    false => Ok(None),
+                }
+            }
             Some(_) => Ok(None),
             None => self.merge_embedded(field, seen, mine, theirs),
         }
@@ -124,6 +132,18 @@ impl MergeContext<'_> {
         if !self.work.take(sides.iter().sum()) {
             return Ok(None);
         }
+        let joined = self.merge_fields(fields, seen, mine, theirs)?;
+        Ok(joined.map(Value::Object))
+    }
+
+    /// The same for the fields of two edited documents. `None` if a person or the application has to decide.
+    pub(super) fn merge_fields(
+        &self,
+        fields: &[Field],
+        seen: &Document,
+        mine: &Document,
+        theirs: &Document,
+    ) -> Result<Option<Document>, Overflow> {
         let mut joined = Document::new();
         for field in fields.iter().filter(|field| !field.retired) {
             let name = &field.stored_as;
@@ -140,7 +160,7 @@ impl MergeContext<'_> {
                 Some(value) => joined.extend(value.map(|value| (name.clone(), value))),
             }
         }
-        Ok(Some(Value::Object(joined)))
+        Ok(Some(joined))
     }
 
     /// The value of one field of an embedded document, absent or not; `None` if a person or the application has to decide.

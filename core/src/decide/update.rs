@@ -15,10 +15,7 @@ use crate::{
     model::{Field, MergeStrategy, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Rule, Status, Taken},
-    value::{
-        Document, Value, check,
-        content::{self, WrittenBy},
-    },
+    value::{Document, Value, check, content},
 };
 
 /// An update as its change carries it.
@@ -291,7 +288,7 @@ impl Rebase<'_> {
             if let Some(value) = &outcome.result {
                 check_joined(context, outcome, value)?;
                 let mut value = value.clone();
-                context.keep_others(&outcome.field, body.get(&outcome.field), &mut value);
+                context.keep_others(&outcome.field, body.get(&outcome.field), &mut value)?;
                 body.insert(outcome.field.clone(), value);
             } else {
                 body.remove(&outcome.field);
@@ -301,6 +298,7 @@ impl Rebase<'_> {
         next.scope = context.scope_for(change, &body)?;
         next.membership = grant::membership_of(context.document_type, &change.key.id, &body);
         next.body = Some(body);
+        context.stamp_time(&mut next);
         next.writers
             .insert(version, context.writer(change, previous));
         prune_writers(&mut next);
@@ -393,10 +391,19 @@ impl DecisionContext<'_> {
     }
 
     /// Puts into a field's new value what the model does not name of the value before it.
-    fn keep_others(&self, name: &str, before: Option<&Value>, after: &mut Value) {
-        if let Some((field, before)) = self.document_type.stored_field(name).zip(before) {
-            let by = WrittenBy::Client;
-            content::keep_others_inside(self.model, by, &field.ty, before, after);
-        }
+    fn keep_others(
+        &self,
+        name: &str,
+        before: Option<&Value>,
+        after: &mut Value,
+    ) -> Result<(), Rejection> {
+        let Some((field, before)) = self.document_type.stored_field(name).zip(before) else {
+            return Ok(());
+        };
+        content::keep_others_inside(self.model, field, before, after).map_err(|unidentified| {
+            let list = format!("{}{}", field.name, unidentified.path);
+            let message = "stored items of the list hold what the API does not show, and the change does not say which item is which; edit the document as it is now, or edit fewer of its items at once";
+            Rejection::of_field(RejectionCode::ItemUnidentified, &list, message)
+        })
     }
 }

@@ -9,12 +9,14 @@ mod evolution;
 mod fields;
 mod foreign;
 mod indexes;
+mod keys;
 mod names;
 mod report;
 mod roots;
 mod sdl;
 mod templates;
 mod types;
+mod upkeep;
 mod warnings;
 
 use std::{collections::BTreeMap, sync::Arc};

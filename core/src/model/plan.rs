@@ -166,6 +166,7 @@ fn type_differences(
             },
         ),
         (old.indexes != new.indexes, Difference::Indexes),
+        (old.upkeep != new.upkeep, Difference::Upkeep),
         (
             !new.has_key(&old.singular) || old.plural != new.plural,
             Difference::RootFields,

@@ -75,6 +75,7 @@ impl<'l> TransactionOverlay<'l> {
         overlay.read_entries(model);
         overlay.meet_foreign_writes(model, now);
         overlay.meet_model(model, now);
+        overlay.mark_items();
         overlay
     }
 

@@ -2,8 +2,11 @@
 //!
 //! [`super::json`] checks the form while it reads JSON. [`super::fit`] reads stored documents.
 
+use std::collections::HashMap;
+
 use super::{
     Value,
+    items::key_of,
     json::{JsonError, join},
 };
 use crate::model::{Field, Model, Shape};
@@ -26,7 +29,29 @@ pub fn check_value(
         .constraint
         .check(value)
         .map_err(|problem| JsonError::new(path, problem))?;
-    check_embedded(model, &field.ty.shape, value, path)
+    check_embedded(model, &field.ty.shape, value, path)?;
+    check_keys(model, field, value, path)
+}
+
+/// Checks that no two items of a list have one key.
+fn check_keys(model: &Model, field: &Field, value: &Value, path: &str) -> Result<(), JsonError> {
+    let items = field.ty.shape.embedded_items();
+    let (Some(key), Some(items), Value::List(values)) = (&field.key, items, value) else {
+        return Ok(());
+    };
+    let fields = model.embedded_fields(items).iter();
+    let key_name = fields.filter(|it| it.stored_as == *key).map(|it| &it.name);
+    let mut first = HashMap::new();
+    for (i, value) in values.iter().enumerate() {
+        let earlier = key_of(value, key).and_then(|key| first.insert(key, i));
+        if let Some(earlier) = earlier {
+            let path = format!("{path}[{i}]");
+            let path = key_name.clone().fold(path, |path, name| join(&path, name));
+            let problem = format!("is also the key of item {earlier}");
+            return Err(JsonError::new(&path, problem));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the embedded documents in a value, in its lists too.

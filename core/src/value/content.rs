@@ -2,12 +2,9 @@
 //!
 //! Another model may name the rest: a newer gateway's, or that of a service which writes the same documents.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt::Write,
-};
+use std::fmt::{self, Write};
 
-use super::{Document, Value};
+use super::{Document, Value, items::ListEdit};
 use crate::{
     model::{Field, FieldType, Model, Shape},
     mutant::{Mutant, is_active},
@@ -33,37 +30,52 @@ pub fn same(model: &Model, ty: &FieldType, a: Option<&Value>, b: Option<&Value>)
 
 /// Who writes a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WrittenBy {
+enum WrittenBy {
     /// A client, which writes nothing that is retired.
     Client,
     /// A service, which writes whole documents.
     Service,
 }
 
-/// Puts what `before` holds and the writer does not name into `after`, in embedded documents and lists too.
-pub fn keep_others(
-    model: &Model,
-    by: WrittenBy,
-    fields: &[Field],
-    before: &Document,
-    after: &mut Document,
-) {
-    if !is_active(Mutant::OthersDropped) {
-        Keeper { model, by }.fields(fields, before, after);
+/// A list whose items cannot be told apart, so that what the writer does not name would go to the wrong one or be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnidentifiedItem {
+    /// The path of the list, by the model's names, from the value: empty, or `.lines[0].parts`.
+    pub path: String,
+}
+
+impl UnidentifiedItem {
+    fn inside(self, step: impl fmt::Display) -> Self {
+        let path = format!("{step}{}", self.path);
+        Self { path }
     }
 }
 
-/// The same for one value.
+/// Puts what `before` holds and the writer does not name into `after`, in embedded documents and lists too. A service
+/// writes whole documents, and its own store has what it writes: where an item cannot be identified, it is a new one.
+pub fn keep_others(model: &Model, fields: &[Field], before: &Document, after: &mut Document) {
+    if !is_active(Mutant::OthersDropped) {
+        let by = WrittenBy::Service;
+        let kept = Keeper { model, by }.fields(fields, before, after);
+        kept.expect("a service's items are never refused");
+    }
+}
+
+/// The same for one field of a client's change.
+///
+/// # Errors
+/// [`UnidentifiedItem`], if it cannot be proven which item of a list is which. `after` is then of no use.
 pub fn keep_others_inside(
     model: &Model,
-    by: WrittenBy,
-    ty: &FieldType,
+    field: &Field,
     before: &Value,
     after: &mut Value,
-) {
-    if !is_active(Mutant::OthersDropped) {
-        Keeper { model, by }.value(ty, before, after);
+) -> Result<(), UnidentifiedItem> {
+    if is_active(Mutant::OthersDropped) {
+        return Ok(());
     }
+    let by = WrittenBy::Client;
+    Keeper { model, by }.value(&field.ty, field.key.as_deref(), before, after)
 }
 
 struct Keeper<'m> {
@@ -72,7 +84,12 @@ struct Keeper<'m> {
 }
 
 impl Keeper<'_> {
-    fn fields(&self, fields: &[Field], before: &Document, after: &mut Document) {
+    fn fields(
+        &self,
+        fields: &[Field],
+        before: &Document,
+        after: &mut Document,
+    ) -> Result<(), UnidentifiedItem> {
         for (name, value) in before {
             if !self.names(fields, name) && !after.contains_key(name) {
                 after.insert(name.clone(), value.clone());
@@ -81,50 +98,65 @@ impl Keeper<'_> {
         for field in fields {
             let before = before.get(&field.stored_as);
             if let Some((before, after)) = before.zip(after.get_mut(&field.stored_as)) {
-                self.value(&field.ty, before, after);
+                self.value(&field.ty, field.key.as_deref(), before, after)
+                    .map_err(|it| it.inside(format_args!(".{}", field.name)))?;
             }
         }
+        Ok(())
     }
 
-    fn value(&self, ty: &FieldType, before: &Value, after: &mut Value) {
+    /// `key` identifies the items of a list.
+    fn value(
+        &self,
+        ty: &FieldType,
+        key: Option<&str>,
+        before: &Value,
+        after: &mut Value,
+    ) -> Result<(), UnidentifiedItem> {
         match (&ty.shape, before, after) {
             (Shape::Embedded(name), Value::Object(before), Value::Object(after)) => {
-                self.fields(self.model.embedded_fields(name), before, after);
+                self.fields(self.model.embedded_fields(name), before, after)
             }
             (Shape::List(item), Value::List(before), Value::List(after)) => {
-                self.items(item, before, after);
+                self.items(item, key, before, after)
             }
-            _ => {}
+            _ => Ok(()),
         }
     }
 
-    /// An item that is still there keeps what others put into it, wherever it moves. A changed item keeps it only if the
-    /// list has its old length: then it is taken to be the item at that position.
-    fn items(&self, item: &FieldType, before: &[Value], after: &mut [Value]) {
-        if !before.iter().any(|value| self.has_others(item, value)) {
-            return;
+    /// An item that is still there keeps what others put into it, wherever it moves.
+    fn items(
+        &self,
+        item: &FieldType,
+        key: Option<&str>,
+        before: &[Value],
+        after: &mut [Value],
+    ) -> Result<(), UnidentifiedItem> {
+        let holds_others: Vec<bool> = before.iter().map(|it| self.has_others(item, it)).collect();
+        if !holds_others.contains(&true) {
+            return Ok(());
         }
-        let has_old_length = before.len() == after.len();
-        let mut left: HashMap<String, VecDeque<usize>> = HashMap::new();
-        for (i, value) in before.iter().enumerate() {
-            let spelled = spelled(self.model, item, value);
-            left.entry(spelled).or_default().push_back(i);
+        let edit = ListEdit {
+            model: self.model,
+            item,
+            key,
+            before,
+            holds_others: &holds_others,
+        };
+        let matched = edit.matched(after);
+        let is_refused = self.by == WrittenBy::Client && !is_active(Mutant::ItemsGuessed);
+        if is_refused && !matched.is_proven {
+            return Err(UnidentifiedItem {
+                path: String::new(),
+            });
         }
-        let origins = after.iter().map(|value| {
-            let there = left.get_mut(&spelled(self.model, item, value));
-            there.and_then(VecDeque::pop_front)
-        });
-        let origins: Vec<Option<usize>> = origins.collect();
-        let mut is_gone = vec![true; before.len()];
-        for origin in origins.iter().flatten() {
-            is_gone[*origin] = false;
-        }
-        for (i, (value, origin)) in after.iter_mut().zip(origins).enumerate() {
-            let there = || (has_old_length && is_gone[i]).then_some(i);
-            if let Some(origin) = origin.or_else(there) {
-                self.value(item, &before[origin], value);
+        for (i, (value, origin)) in after.iter_mut().zip(matched.origins).enumerate() {
+            if let Some(origin) = origin {
+                self.value(item, None, &before[origin], value)
+                    .map_err(|it| it.inside(format_args!("[{i}]")))?;
             }
         }
+        Ok(())
     }
 
     /// Whether a value holds anything that the writer does not name.
@@ -159,7 +191,7 @@ fn fields_in_use<'m>(model: &'m Model, embedded: &str) -> impl Iterator<Item = &
 }
 
 /// A text that is equal for values that are the [`same`].
-fn spelled(model: &Model, ty: &FieldType, value: &Value) -> String {
+pub(super) fn spelled(model: &Model, ty: &FieldType, value: &Value) -> String {
     let mut text = String::new();
     spell(model, ty, value, &mut text);
     text
@@ -197,7 +229,8 @@ mod tests {
 
     const MODEL: &str = r#"
 extend schema @grant(scope: "all", access: WRITE)
-type Task @collection(name: "tasks") @scope(by: "all") { id: ID! title: String place: Place stops: [Stop!] }
+type Task @collection(name: "tasks") @scope(by: "all") { id: ID! title: String place: Place stops: [Stop!] trips: [Trip!] @key(field: "name") }
+type Trip { name: String! days: Int stops: [Stop!] }
 type Place { city: String @stored(as: "town") inner: Place }
 type Stop { n: Int }
 "#;
@@ -218,36 +251,124 @@ type Stop { n: Int }
     }
 
     /// The stops after an edit of the ones before, as numbers with the tags that nobody names.
-    fn stops(before: &[(i32, Option<i32>)], after: &[i32]) -> Value {
+    fn stops(
+        before: &[(i32, Option<i32>)],
+        after: &[i32],
+    ) -> Result<Vec<(i32, Option<i32>)>, UnidentifiedItem> {
         let model = model();
         let field = model.types[0].field("stops").unwrap();
         let before = before.iter().map(|(n, tag)| stop(*n, *tag)).collect();
         let mut edited = Value::List(after.iter().map(|n| stop(*n, None)).collect());
-        keep_others_inside(
-            &model,
-            WrittenBy::Client,
-            &field.ty,
-            &Value::List(before),
-            &mut edited,
-        );
-        edited
+        keep_others_inside(&model, field, &Value::List(before), &mut edited)?;
+        let Value::List(edited) = edited else {
+            unreachable!("a list stays a list")
+        };
+        let number = |value: Option<&Value>| match value {
+            Some(Value::Int(number)) => Some(*number),
+            _ => None,
+        };
+        let edited = edited.iter().map(|stop| match stop {
+            Value::Object(stop) => (number(stop.get("n")).unwrap(), number(stop.get("tag"))),
+            _ => unreachable!("stops are documents"),
+        });
+        Ok(edited.collect())
     }
 
     #[test]
-    fn items_keep_their_content_where_they_go_and_edited_ones_in_their_place() {
-        let before = [(1, Some(10)), (2, None), (2, Some(20)), (3, Some(30))];
+    fn equal_items_keep_their_content_where_they_go() {
+        let before = [(1, Some(10)), (2, None), (2, None), (3, Some(30))];
         for (after, expected) in [
             (vec![3, 1], vec![(3, Some(30)), (1, Some(10))]),
-            (vec![2, 2], vec![(2, None), (2, Some(20))]),
+            (vec![2], vec![(2, None)]),
             (
-                vec![1, 2, 2, 4],
-                vec![(1, Some(10)), (2, None), (2, Some(20)), (4, Some(30))],
+                vec![3, 4, 2, 1],
+                vec![(3, Some(30)), (4, None), (2, None), (1, Some(10))],
             ),
-            (vec![4, 1], vec![(4, None), (1, Some(10))]),
+            (vec![], vec![]),
         ] {
-            let expected = expected.into_iter().map(|(n, tag)| stop(n, tag));
-            assert_eq!(stops(&before, &after), Value::List(expected.collect()));
+            assert_eq!(stops(&before, &after), Ok(expected));
         }
+        let twins = [(2, Some(20)), (2, Some(20)), (2, Some(20))];
+        assert_eq!(stops(&twins, &[2]), Ok(vec![(2, Some(20))]));
+        let without = [(1, None), (2, None)];
+        assert_eq!(stops(&without, &[4]), Ok(vec![(4, None)]));
+    }
+
+    #[test]
+    fn an_item_that_may_be_another_one_is_unidentified() {
+        let twins = [(2, None), (2, Some(20)), (3, Some(30))];
+        for after in [
+            // It may be the first item, edited.
+            vec![4, 2, 2],
+            // One of two items goes that are equal to the model, and only one of them holds more.
+            vec![2, 3],
+            // The same number of items, and none that was there.
+            vec![5, 6, 7],
+        ] {
+            let unidentified = UnidentifiedItem {
+                path: String::new(),
+            };
+            assert_eq!(stops(&twins, &after), Err(unidentified), "{after:?}");
+        }
+        assert!(stops(&twins, &[2, 2]).is_ok(), "an item goes");
+        assert!(stops(&twins, &[3]).is_ok(), "both twins go");
+    }
+
+    #[test]
+    fn a_list_inside_an_item_is_named_by_its_path() {
+        let model = model();
+        let field = model.types[0].field("trips").unwrap();
+        let trip = |stops: Vec<Value>| {
+            Value::List(vec![object([
+                ("name", Value::String("a".to_owned())),
+                ("stops", Value::List(stops)),
+            ])])
+        };
+        let before = trip(vec![stop(1, Some(10)), stop(2, None)]);
+        let mut after = trip(vec![stop(2, None), stop(1, None), stop(3, None)]);
+        let kept = keep_others_inside(&model, field, &before, &mut after);
+        assert_eq!(kept, Ok(()), "the key says which trip it is");
+        let expected = trip(vec![stop(2, None), stop(1, Some(10)), stop(3, None)]);
+        assert_eq!(after, expected);
+        let mut after = trip(vec![stop(5, None)]);
+        let unidentified = keep_others_inside(&model, field, &before, &mut after).unwrap_err();
+        assert_eq!(unidentified.path, "[0].stops");
+    }
+
+    #[test]
+    fn a_key_says_which_item_it_is_and_a_key_stored_twice_does_not() {
+        let model = model();
+        let field = model.types[0].field("trips").unwrap();
+        let trip = |name: &str, days: i32, tag: Option<i32>| {
+            let mut trip = Document::from([
+                ("name".to_owned(), Value::String(name.to_owned())),
+                ("days".to_owned(), Value::Int(days)),
+            ]);
+            trip.extend(tag.map(|tag| ("tag".to_owned(), Value::Int(tag))));
+            Value::Object(trip)
+        };
+        let edit = |before: &[Value], after: &[Value]| {
+            let mut after = Value::List(after.to_vec());
+            let before = Value::List(before.to_vec());
+            keep_others_inside(&model, field, &before, &mut after).map(|()| after)
+        };
+        let before = [trip("a", 1, Some(10)), trip("b", 1, Some(20))];
+        let after = [trip("b", 2, None), trip("c", 1, None), trip("a", 3, None)];
+        let expected = [
+            trip("b", 2, Some(20)),
+            trip("c", 1, None),
+            trip("a", 3, Some(10)),
+        ];
+        assert_eq!(edit(&before, &after), Ok(Value::List(expected.to_vec())));
+        let doubled = [
+            trip("a", 1, Some(10)),
+            trip("a", 2, Some(20)),
+            trip("b", 1, Some(30)),
+        ];
+        let mended = [trip("a", 2, None), trip("b", 5, None)];
+        let expected = [trip("a", 2, Some(20)), trip("b", 5, Some(30))];
+        assert_eq!(edit(&doubled, &mended), Ok(Value::List(expected.to_vec())));
+        assert!(edit(&doubled, &[trip("a", 3, None)]).is_err());
     }
 
     #[test]
@@ -275,15 +396,18 @@ type Stop { n: Int }
         crate::mutant::switch(Some(Mutant::OthersDropped));
         let (model, before) = (model(), Document::from([("x".to_owned(), Value::Int(1))]));
         let mut after = Document::new();
-        keep_others(
-            &model,
-            WrittenBy::Client,
-            &model.types[0].fields,
-            &before,
-            &mut after,
-        );
+        keep_others(&model, &model.types[0].fields, &before, &mut after);
         crate::mutant::switch(None);
         assert!(after.is_empty());
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn without_the_rule_an_edited_item_loses_what_its_model_does_not_name() {
+        crate::mutant::switch(Some(Mutant::ItemsGuessed));
+        let edited = stops(&[(1, Some(10))], &[2]);
+        crate::mutant::switch(None);
+        assert_eq!(edited, Ok(vec![(2, None)]));
     }
 
     #[test]
@@ -295,7 +419,7 @@ type Stop { n: Int }
             ("extra".to_owned(), Value::List(vec![Value::Null])),
         ]);
         let mut after = Document::from([("place".to_owned(), object([]))]);
-        keep_others(&model, WrittenBy::Client, fields, &before, &mut after);
+        keep_others(&model, fields, &before, &mut after);
         assert_eq!(after, before);
         assert_eq!(fit(&model, fields, &after), Ok(None));
     }

@@ -258,7 +258,7 @@ fn a_push_keeps_what_its_model_does_not_name() {
     let mut store = poor();
     let set = json!({
         "title": "Milk", "place": { "city": "Wien" },
-        "stops": [{ "city": "Rom" }, { "city": "Köln" }],
+        "stops": [{ "city": "Rom" }, { "city": "Köln" }, { "city": "Bonn" }],
     });
     let answer = store.push(&by("bob", "tablet"), &[update("t", 1, set)]);
     assert_eq!(summaries(&answer), ["APPLIED 2"]);
@@ -268,6 +268,7 @@ fn a_push_keeps_what_its_model_does_not_name() {
     let stops = Value::List(vec![
         place("Rom", "Rom street"),
         Value::Object([("city".to_owned(), text("Köln"))].into()),
+        place("Bonn", "Bonn street"),
     ]);
     assert_eq!(body["stops"], stops, "an item moves with its content");
 }

@@ -8,16 +8,18 @@ use bson::{
     raw::{CStr, RawBsonRef},
     spec::BinarySubtype,
 };
-use tidegate_core::value::{DEPTH_MAX, Decimal, Document, Timestamp, Value};
+use tidegate_core::value::{DEPTH_MAX, Decimal, Document, Timestamp, Value, origin::ORIGIN};
 
 use super::CodecError;
 
 /// The levels of a document: its own, and those its values may nest.
 pub(crate) const LEVELS_MAX: usize = DEPTH_MAX + 1;
 
+/// Writes a document without the marks of a transaction.
 pub(super) fn encode(document: &Document) -> Result<RawDocumentBuf, CodecError> {
     let mut raw = RawDocumentBuf::new();
-    for (name, value) in document {
+    let fields = document.iter().filter(|(name, _)| *name != ORIGIN);
+    for (name, value) in fields {
         raw.append(<&CStr>::try_from(name.as_str())?, encode_value(value)?);
     }
     Ok(raw)

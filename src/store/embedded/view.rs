@@ -95,6 +95,7 @@ impl ReadView {
             users: users.collect::<Result<_, StoreError>>()?,
             given: self.given(&reads.given)?,
             foreign: BTreeMap::new(),
+            origins: BTreeMap::new(),
             held: BTreeSet::new(),
             misfits: BTreeSet::new(),
             clients_of: self.clients_of(reads)?,

@@ -39,6 +39,7 @@ impl MongoStore {
         // Of a sample, only what prevents a start says more than the count of all odd ids.
         findings.retain(|found| found.topic != Topic::Ids || found.prevents_start);
         findings.extend(context.odd_ids().await?);
+        findings.extend(context.unkeyed_lists().await);
         findings.push(context.clock(now).await?);
         findings.push(context.oplog().await?);
         let (can_be_opened, store) = context.own_collections().await?;

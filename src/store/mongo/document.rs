@@ -13,6 +13,7 @@ use tidegate_core::{
     value::{
         DEPTH_MAX, Document, Timestamp, Value,
         fit::{self, ScalarFit},
+        origin::Origin,
     },
     view::Seen,
 };
@@ -111,7 +112,7 @@ impl FieldLayout {
 }
 
 impl ModelLayout {
-    /// Whether two values are the same to the last bit in what the model names.
+    /// Whether two values are the same to the last bit in what the model names, and their items have the same marks.
     pub(super) fn is_identical(&self, holds: &FieldKind, a: &Value, b: &Value) -> bool {
         match (holds, a, b) {
             (FieldKind::List(item), Value::List(a), Value::List(b)) => {
@@ -119,7 +120,7 @@ impl ModelLayout {
                 a.len() == b.len() && pairs.all(|(a, b)| self.is_identical(item, a, b))
             }
             (FieldKind::Embedded(name), Value::Object(a), Value::Object(b)) => {
-                self.say_the_same(self.embedded(name), a, b)
+                Origin::of(a) == Origin::of(b) && self.say_the_same(self.embedded(name), a, b)
             }
             (_, a, b) => is_identical(a, b),
         }

@@ -47,6 +47,8 @@ pub(super) struct FieldLayout {
     /// The name in older documents, if no other field has it.
     pub(super) stored_before: Option<CString>,
     pub(super) holds: FieldKind,
+    /// Whether a field identifies the items of the list.
+    pub(super) has_key: bool,
 }
 
 /// The content of a field.
@@ -129,6 +131,7 @@ fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec
             stored_before: before.and_then(|name| CString::try_from(name).ok()),
             name: field.name.clone(),
             stored_as: CString::try_from(field.stored_as.as_str()).ok()?,
+            has_key: field.key.is_some(),
             holds: reference(field).map_or_else(|| holds(&field.ty), FieldKind::Reference),
         })
     };

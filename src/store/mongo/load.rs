@@ -121,6 +121,7 @@ impl LoadPlan<'_> {
                 entries: HashMap::new(),
                 left_out: HashSet::new(),
                 foreign: BTreeMap::new(),
+                origins: BTreeMap::new(),
                 held: BTreeSet::new(),
                 misfits: BTreeSet::new(),
             },
@@ -231,8 +232,16 @@ impl LoadedState {
             return Ok(false);
         };
         self.budgets = budget;
+        let layout = &reader.context.layout;
         let read = keys.iter().filter(|key| !documents.unread.contains(*key));
-        let foreign = foreign(&reader.context.layout, read, &entries, &documents.found);
+        let foreign = foreign(layout, read, &entries, &documents.found);
+        let marks = documents.found.iter().filter_map(|(key, document)| {
+            let marks = layout
+                .items(&layout.document_type(&key.type_name)?.fields, document)
+                .marks;
+            (!marks.is_empty()).then(|| (key.clone(), marks))
+        });
+        self.loaded.origins.extend(marks);
         self.loaded.foreign.extend(foreign);
         self.loaded.entries.extend(entries);
         self.known.add_documents(documents);

@@ -41,6 +41,7 @@ impl MongoStore {
         if presence == StorePresence::Convertible {
             findings.push(context.convertible().await?);
         }
+        findings.extend(context.unkeyed_lists().await);
         Ok((presence, findings))
     }
 }

@@ -2,13 +2,21 @@
 //!
 //! Fields that the model does not name are never touched. [`super::document`] reads documents.
 
+use std::collections::HashMap;
+
 use mongodb::bson::{
     RawArrayBuf, RawBson, RawDocument, RawDocumentBuf,
     raw::{CString, RawBsonRef, cstr},
 };
-use tidegate_core::value::{Document, Value};
+use tidegate_core::value::{
+    Document, Value,
+    origin::{self, Origin},
+};
 
-use super::layout::{FieldKind, FieldLayout, ModelLayout, id_to_bson};
+use super::{
+    items::StoredItems,
+    layout::{FieldKind, FieldLayout, ModelLayout, id_to_bson},
+};
 use crate::store::codec::{self, CodecError};
 
 /// The update that makes a stored document agree with an entry.
@@ -16,11 +24,52 @@ use crate::store::codec::{self, CodecError};
 pub(super) struct DocumentUpdate {
     pub(super) set: RawDocumentBuf,
     pub(super) unset: Vec<CString>,
+    /// The number that rises by one.
+    pub(super) raise: Option<CString>,
+    /// Whether a field changes that holds a list, or held one.
+    pub(super) changes_list: bool,
 }
 
 impl DocumentUpdate {
     pub(super) fn is_empty(&self) -> bool {
         self.unset.is_empty() && self.set.iter().next().is_none()
+    }
+
+    /// The update as MongoDB takes it.
+    pub(super) fn operators(&self) -> RawDocumentBuf {
+        let mut update = RawDocumentBuf::new();
+        if self.set.iter().next().is_some() {
+            update.append(cstr!("$set"), self.set.clone());
+        }
+        if !self.unset.is_empty() {
+            let mut names = RawDocumentBuf::new();
+            for name in &self.unset {
+                names.append(name, "");
+            }
+            update.append(cstr!("$unset"), names);
+        }
+        if let Some(name) = &self.raise {
+            let mut names = RawDocumentBuf::new();
+            names.append(name, 1_i32);
+            update.append(cstr!("$inc"), names);
+        }
+        update
+    }
+
+    fn note_list(&mut self, value: RawBsonRef<'_>) {
+        self.changes_list |= holds_list(value);
+    }
+}
+
+/// Whether a value is a list or holds one.
+fn holds_list(value: RawBsonRef<'_>) -> bool {
+    match value {
+        RawBsonRef::Array(_) => true,
+        RawBsonRef::Document(document) => {
+            let mut elements = document.into_iter().flatten();
+            elements.any(|(_, value)| holds_list(value))
+        }
+        _ => false,
     }
 }
 
@@ -35,14 +84,18 @@ impl ModelLayout {
         id: RawBson,
         body: &Document,
     ) -> Result<RawDocumentBuf, CodecError> {
+        let writer = Writer {
+            layout: self,
+            items: &StoredItems::default(),
+        };
         let mut written = RawDocumentBuf::new();
         written.append(cstr!("_id"), id);
-        self.append(fields, body, None, &mut written)?;
+        writer.append(fields, body, None, &mut written)?;
         Ok(written)
     }
 
     /// The difference between a stored document and `body`, field by field. Content that others keep inside a field, in
-    /// an embedded document or in an item of a list, is kept with the field.
+    /// an embedded document or in an item of a list, is kept with the field: with the item that has its mark.
     ///
     /// # Errors
     /// [`CodecError`] when a name inside contains U+0000.
@@ -52,6 +105,10 @@ impl ModelLayout {
         stored: &RawDocument,
         body: &Document,
     ) -> Result<DocumentUpdate, CodecError> {
+        let writer = Writer {
+            layout: self,
+            items: &self.items(fields, stored),
+        };
         let mut difference = DocumentUpdate::default();
         for field in fields {
             let name = field.stored_as.as_str();
@@ -63,12 +120,15 @@ impl ModelLayout {
             match (before, body.get(name)) {
                 (before, Some(value))
                     if !has(stored, &field.stored_as)
-                        || !self.holds_already(&field.holds, before, value) =>
+                        || !writer.holds_already(field, before, value) =>
                 {
-                    let written = self.write_value(&field.holds, value, before)?;
+                    let written = writer.value(&field.holds, value, before)?;
+                    before.into_iter().for_each(|it| difference.note_list(it));
+                    difference.note_list(written.as_raw_bson_ref());
                     difference.set.append(&field.stored_as, written);
                 }
-                (Some(_), None) if has(stored, &field.stored_as) => {
+                (Some(before), None) if has(stored, &field.stored_as) => {
+                    difference.note_list(before);
                     difference.unset.push(field.stored_as.clone());
                 }
                 _ => {}
@@ -76,17 +136,35 @@ impl ModelLayout {
         }
         Ok(difference)
     }
+}
 
+/// Writes values over what is stored.
+struct Writer<'w> {
+    layout: &'w ModelLayout,
+    /// The stored items with others' content.
+    items: &'w StoredItems<'w>,
+}
+
+impl Writer<'_> {
+    /// Whether a stored field is `value`, with the same items at their places.
     fn holds_already(
         &self,
-        holds: &FieldKind,
+        field: &FieldLayout,
         before: Option<RawBsonRef<'_>>,
         value: &Value,
     ) -> bool {
-        let before = before.and_then(|before| self.read_value(holds, before, 0).ok());
-        before.is_some_and(|before| self.is_identical(holds, &before, value))
+        let read = |before| self.layout.read_value(&field.holds, before, 0).ok();
+        let Some(mut before) = before.and_then(read) else {
+            return false;
+        };
+        if let Some(marks) = self.items.marks.get(field.stored_as.as_str()) {
+            origin::mark_value(marks, &mut before);
+        }
+        self.layout.is_identical(&field.holds, &before, value)
     }
 
+    /// Appends the fields of `body`: those that are stored in their places, among what others have there, and then the
+    /// others.
     fn append(
         &self,
         fields: &[FieldLayout],
@@ -94,17 +172,40 @@ impl ModelLayout {
         before: Option<&RawDocument>,
         written: &mut RawDocumentBuf,
     ) -> Result<(), CodecError> {
-        for field in fields {
-            if let Some(value) = body.get(field.stored_as.as_str()) {
-                let before = before.and_then(|before| field.find(before).ok().flatten());
-                let value = self.write_value(&field.holds, value, before)?;
-                written.append(&field.stored_as, value);
+        for element in before.into_iter().flatten() {
+            let (name, raw) = element?;
+            match fields.iter().find(|field| field.has_name(name.as_str())) {
+                None => written.append(name, raw),
+                Some(field) if field.stored_as.as_str() == name.as_str() => {
+                    self.append_field(field, body, Some(raw), written)?;
+                }
+                Some(_) => {}
             }
+        }
+        let is_new = |field: &&FieldLayout| before.is_none_or(|it| !has(it, &field.stored_as));
+        for field in fields.iter().filter(is_new) {
+            let before = before.and_then(|before| field.find(before).ok().flatten());
+            self.append_field(field, body, before, written)?;
         }
         Ok(())
     }
 
-    fn write_value(
+    fn append_field(
+        &self,
+        field: &FieldLayout,
+        body: &Document,
+        before: Option<RawBsonRef<'_>>,
+        written: &mut RawDocumentBuf,
+    ) -> Result<(), CodecError> {
+        if let Some(value) = body.get(field.stored_as.as_str()) {
+            let value = self.value(&field.holds, value, before)?;
+            written.append(&field.stored_as, value);
+        }
+        Ok(())
+    }
+
+    /// A value over the one before it. A scalar that is stored as another type, and read as this value, stays as it is.
+    fn value(
         &self,
         holds: &FieldKind,
         value: &Value,
@@ -112,96 +213,94 @@ impl ModelLayout {
     ) -> Result<RawBson, CodecError> {
         match (holds, value) {
             (FieldKind::Embedded(name), Value::Object(document)) => {
-                let fields = self.embedded(name);
                 let before = before.and_then(RawBsonRef::as_document);
                 let mut written = RawDocumentBuf::new();
+                let fields = self.layout.embedded(name);
                 self.append(fields, document, before, &mut written)?;
-                append_foreign(fields, before, &mut written)?;
                 Ok(RawBson::Document(written))
             }
             (FieldKind::List(item), Value::List(values)) => {
-                self.write_list(item, values, before).map(RawBson::Array)
+                self.list(item, values, before).map(RawBson::Array)
             }
-            (FieldKind::Reference(id_type), Value::String(id)) => {
-                let id_as_kept = id_to_bson(*id_type, id);
-                Ok(id_as_kept.unwrap_or_else(|| RawBson::String(id.clone())))
+            (holds, value) => {
+                let same = before.filter(|before| self.reads_as(holds, *before, value));
+                same.map_or_else(|| written_anew(holds, value), |before| Ok(before.into()))
             }
-            (_, value) => codec::encode_value(value),
         }
     }
 
-    /// An unchanged item keeps the content that others put into it, wherever it moves. A changed item keeps it only if
-    /// the list has its old length: then it is taken to be the item at that position.
-    fn write_list(
+    /// An item with a mark is written over the stored item of that mark. One without is a new one, or is equal to a
+    /// stored one in which others have nothing.
+    fn list(
         &self,
         item: &FieldKind,
         values: &[Value],
         before: Option<RawBsonRef<'_>>,
     ) -> Result<RawArrayBuf, CodecError> {
-        let mut before = self.items(item, before)?;
-        let same_length = before.len() == values.len();
+        let mut plain = self.plain_items(item, before)?;
         let mut written = RawArrayBuf::new();
-        for (i, value) in values.iter().enumerate() {
-            let stays = before.iter_mut().find(|stored| {
-                let stored_value = stored.as_ref().and_then(|stored| stored.value.as_ref());
-                stored_value
-                    .is_some_and(|stored_value| self.is_identical(item, stored_value, value))
-            });
-            if let Some(stored) = stays.and_then(Option::take) {
-                written.push(stored.raw);
-                continue;
-            }
-            let there = before.get(i).filter(|_| same_length);
-            let there = there.and_then(Option::as_ref).map(|stored| stored.raw);
-            written.push(self.write_value(item, value, there)?);
+        for value in values {
+            let mark = match value {
+                Value::Object(document) => Origin::of(document),
+                _ => None,
+            };
+            let marked = mark.and_then(|mark| self.items.get(mark));
+            let equal = || plain.get_mut(&spelled(value)).and_then(Vec::pop);
+            let over = marked.map(RawBsonRef::Document).or_else(equal);
+            written.push(self.value(item, value, over)?);
         }
         Ok(written)
     }
 
-    /// The stored items of a list whose items may hold others' content.
-    fn items<'r>(
+    /// The stored documents of a list in which others have nothing, by what they say.
+    fn plain_items<'r>(
         &self,
         item: &FieldKind,
         before: Option<RawBsonRef<'r>>,
-    ) -> Result<Vec<Option<ListItem<'r>>>, CodecError> {
+    ) -> Result<HashMap<String, Vec<RawBsonRef<'r>>>, CodecError> {
         let before = before.and_then(RawBsonRef::as_array);
-        let Some(before) =
-            before.filter(|_| matches!(item, FieldKind::Embedded(_) | FieldKind::List(_)))
-        else {
-            return Ok(Vec::new());
+        let (Some(before), FieldKind::Embedded(name)) = (before, item) else {
+            return Ok(HashMap::new());
         };
-        let items = before.into_iter().map(|raw| {
+        let fields = self.layout.embedded(name);
+        let mut plain: HashMap<String, Vec<RawBsonRef<'r>>> = HashMap::new();
+        for raw in before {
             let raw = raw?;
-            let value = self.read_value(item, raw, 0).ok();
-            Ok(Some(ListItem { raw, value }))
-        });
-        items.collect()
+            let document = raw.as_document();
+            let is_plain = document.is_some_and(|it| !self.layout.has_foreign(fields, it));
+            if let Ok(value) = self.layout.read_value(item, raw, 0)
+                && is_plain
+            {
+                plain.entry(spelled(&value)).or_default().push(raw);
+            }
+        }
+        Ok(plain)
     }
+
+    fn reads_as(&self, holds: &FieldKind, stored: RawBsonRef<'_>, value: &Value) -> bool {
+        let read = self.layout.read_value(holds, stored, 0);
+        read.is_ok_and(|read| self.layout.is_identical(holds, &read, value))
+    }
+}
+
+/// A value of a scalar, as the gateway stores it.
+fn written_anew(holds: &FieldKind, value: &Value) -> Result<RawBson, CodecError> {
+    match (holds, value) {
+        (FieldKind::Reference(id_type), Value::String(id)) => {
+            let id_as_kept = id_to_bson(*id_type, id);
+            Ok(id_as_kept.unwrap_or_else(|| RawBson::String(id.clone())))
+        }
+        (_, value) => codec::encode_value(value),
+    }
+}
+
+/// A text that only identical values have.
+fn spelled(value: &Value) -> String {
+    format!("{value:?}")
 }
 
 fn has(stored: &RawDocument, name: &CString) -> bool {
     matches!(stored.get(name.as_str()), Ok(Some(_)))
-}
-
-/// One item of a stored list.
-struct ListItem<'r> {
-    raw: RawBsonRef<'r>,
-    value: Option<Value>,
-}
-
-/// The fields of an embedded document that the model does not name.
-fn append_foreign(
-    fields: &[FieldLayout],
-    before: Option<&RawDocument>,
-    written: &mut RawDocumentBuf,
-) -> Result<(), CodecError> {
-    for element in before.into_iter().flatten() {
-        let (name, value) = element?;
-        if !fields.iter().any(|field| field.has_name(name.as_str())) {
-            written.append(name, value);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

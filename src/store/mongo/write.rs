@@ -15,11 +15,7 @@ use std::{
 use bytes::Bytes;
 use mongodb::{
     ClientSession,
-    bson::{
-        RawArrayBuf, RawDocumentBuf,
-        raw::{CString, cstr},
-        rawdoc,
-    },
+    bson::{RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc},
 };
 use tidegate_core::{
     digest::SumChanges,
@@ -375,15 +371,18 @@ impl<'b> WritePlan<'b> {
             ),
             (Some(body), None) => {
                 let document = context.layout.write(&layout.fields, id, body);
-                (StatementKind::Insert, document.map_err(decision_failed)?)
+                let mut document = document.map_err(decision_failed)?;
+                layout.keep_up_new(&mut document, entry.at);
+                (StatementKind::Insert, document)
             }
             (Some(body), Some(stored)) => {
                 let difference = context.layout.difference(&layout.fields, stored, body);
-                let difference = difference.map_err(decision_failed)?;
+                let mut difference = difference.map_err(decision_failed)?;
                 if difference.is_empty() {
                     return Ok(None);
                 }
-                let update = operators(difference.set, &difference.unset);
+                layout.keep_up(stored, &mut difference, entry.at);
+                let update = difference.operators();
                 (
                     StatementKind::Update,
                     rawdoc! { "q": { "_id": id }, "u": update },
@@ -453,21 +452,6 @@ impl<'b> WritePlan<'b> {
             raised: self.raised,
         }
     }
-}
-
-fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
-    let mut update = RawDocumentBuf::new();
-    if set.iter().next().is_some() {
-        update.append(cstr!("$set"), set);
-    }
-    if !unset.is_empty() {
-        let mut names = RawDocumentBuf::new();
-        for name in unset {
-            names.append(name, "");
-        }
-        update.append(cstr!("$unset"), names);
-    }
-    update
 }
 
 /// The error of a decision that cannot be encoded.

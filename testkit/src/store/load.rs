@@ -63,6 +63,7 @@ impl State {
             standing: self.standing(),
             entries: loaded().filter_map(entry).collect(),
             foreign: loaded().filter_map(foreign).collect(),
+            origins: BTreeMap::new(),
             held: self.held.clone(),
             misfits: loaded()
                 .filter(|key| self.misfits.contains(*key))

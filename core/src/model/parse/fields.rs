@@ -9,7 +9,7 @@ use apollo_compiler::{Node, ast::FieldDefinition};
 use super::{
     constraints, defaults,
     directives::DirectiveArguments,
-    evolution, foreign,
+    evolution, foreign, keys,
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
@@ -17,7 +17,7 @@ use crate::model::{
     DefaultValue, Field, FieldType, MergeStrategy, Model, STORED_ID, Scalar, Shape,
 };
 
-const STRATEGIES: [(&str, MergeStrategy); 8] = [
+const STRATEGIES: [(&str, MergeStrategy); 9] = [
     ("SERVER", MergeStrategy::Server),
     ("CLIENT", MergeStrategy::Client),
     ("LATEST", MergeStrategy::Latest),
@@ -26,6 +26,7 @@ const STRATEGIES: [(&str, MergeStrategy); 8] = [
     ("MAX", MergeStrategy::Max),
     ("MIN", MergeStrategy::Min),
     ("TEXT", MergeStrategy::Text),
+    ("ITEMS", MergeStrategy::Items),
 ];
 
 /// What kind of type a field belongs to.
@@ -90,6 +91,7 @@ pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Fie
         read_only: false,
         constraint: Default::default(),
         merge: None,
+        key: None,
     })
 }
 
@@ -136,6 +138,7 @@ fn read(
         read_only: directives.has("readOnly"),
         constraint,
         merge: merge(definition, &outline.ty, report),
+        key: keys::read(context, definition, &outline.ty, report),
         ..outline
     })
 }
@@ -353,6 +356,17 @@ fn merge(
             format!("it merges {wanted}; SERVER, CLIENT and LATEST suit every type"),
         );
     }
+    let suits = unsuited(strategy, &ty.shape).is_none();
+    if strategy == MergeStrategy::Items && suits && !definition.directives.has("key") {
+        report.add(
+            arguments.place("with"),
+            format!(
+                "ITEMS cannot merge `{}`, whose items have no key",
+                definition.name
+            ),
+            "add @key(field: …) with the field that identifies an item",
+        );
+    }
     Some(strategy)
 }
 
@@ -369,6 +383,10 @@ fn unsuited(strategy: MergeStrategy, shape: &Shape) -> Option<&'static str> {
             "Int and Long",
         ),
         MergeStrategy::Set => (is_flat_list(shape), "lists of scalars or enums"),
+        MergeStrategy::Items => (
+            shape.embedded_items().is_some(),
+            "lists of embedded documents that have a @key",
+        ),
         MergeStrategy::Text => (scalar == Some(Scalar::String), "String"),
         MergeStrategy::Max | MergeStrategy::Min => (
             scalar.is_some_and(is_ordered),

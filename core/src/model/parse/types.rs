@@ -15,6 +15,7 @@ use super::{
     report::{DiagnosticReport, did_you_mean},
     roots::Roots,
     templates::{self, FieldTemplates, TemplateFieldRule},
+    upkeep,
 };
 use crate::{
     id::{IdType, TypeName},
@@ -64,6 +65,7 @@ pub(super) fn read(
     if fields.len() == stored_count {
         check_settable(object, &fields, report);
     }
+    let upkeep = upkeep::read(collection, &fields, report);
     let templates = FieldTemplates {
         sdl: context.sdl,
         object,
@@ -101,6 +103,7 @@ pub(super) fn read(
         references,
         membership,
         indexes: indexes::read(context.sdl, object, report),
+        upkeep,
     };
     Some((with_stored_names(document_type), roots))
 }

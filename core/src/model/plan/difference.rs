@@ -65,6 +65,8 @@ pub enum Difference {
     },
     /// Other indexes.
     Indexes,
+    /// Another `versionField` or `updatedAtField`.
+    Upkeep,
     /// The field is new.
     FieldAdded {
         /// Whether documents without it can be read.
@@ -127,6 +129,8 @@ pub enum Difference {
     Constraint,
     /// Another way to join edits.
     Merge,
+    /// Something else identifies the items of the list, or nothing does.
+    Key,
     /// Clients can no longer set it, or can again.
     ReadOnly {
         /// Whether they can no longer.
@@ -183,11 +187,13 @@ impl Difference {
             | Self::Conflict
             | Self::References { .. }
             | Self::Indexes
+            | Self::Upkeep
             | Self::FieldRemoved { .. }
             | Self::FieldRenamed { .. }
             | Self::Default
             | Self::Constraint
             | Self::Merge
+            | Self::Key
             | Self::ReadOnly { .. }
             | Self::Retired
             | Self::Restored => Class::Served,
@@ -329,6 +335,7 @@ impl fmt::Display for Difference {
             Self::Conflict => f.write_str("has another `@conflict`"),
             Self::References { .. } => f.write_str("has other references"),
             Self::Indexes => f.write_str("has other indexes"),
+            Self::Upkeep => f.write_str("has another `versionField` or `updatedAtField`"),
             Self::StoredName { from, to, .. } => {
                 write!(f, "is stored as {to:?}, was stored as {from:?}")
             }
@@ -344,6 +351,7 @@ impl fmt::Display for Difference {
             Self::DefaultRemoved => f.write_str("is required, and has no default any more"),
             Self::Constraint => f.write_str("has another `@constraint`"),
             Self::Merge => f.write_str("has another `@merge`"),
+            Self::Key => f.write_str("has another `@key`"),
             Self::ReadOnly { is_new: true } => f.write_str("`@readOnly` is new"),
             Self::ReadOnly { is_new: false } => f.write_str("`@readOnly` is gone"),
             Self::Retired => f.write_str("is retired"),

@@ -123,6 +123,7 @@ impl<'m> Comparison<'m> {
                 Difference::Constraint,
             ),
             differs(old.merge != new.merge, Difference::Merge),
+            differs(old.key != new.key, Difference::Key),
             differs(
                 old.read_only != new.read_only,
                 Difference::ReadOnly {

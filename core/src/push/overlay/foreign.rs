@@ -12,7 +12,7 @@ use crate::{
     mutant::{Mutant, is_active},
     push::PushRefusal,
     transaction::{ForeignState, Misfit},
-    value::{Timestamp, fit::fit},
+    value::{Timestamp, fit::fit, origin},
 };
 
 impl<'l> TransactionOverlay<'l> {
@@ -52,6 +52,27 @@ impl<'l> TransactionOverlay<'l> {
             let arrival = self.arrival(model, now, key, entry.as_deref());
             let moved = arrival.moved();
             self.meet(key, entry.as_deref(), moved);
+        }
+    }
+
+    /// Marks the items of lists whose content is kept elsewhere: in the documents as changes meet them.
+    pub(super) fn mark_items(&mut self) {
+        let loaded = self.loaded;
+        for (key, marks) in &loaded.origins {
+            let met = self.imports.get(key);
+            let Some(mut marked) = met.or_else(|| self.stored(key)).map(|it| Entry::clone(it))
+            else {
+                continue;
+            };
+            if let Some(body) = &mut marked.body {
+                origin::mark(marks, body);
+            }
+            let met = if met.is_some() {
+                &mut self.imports
+            } else {
+                &mut self.fitted
+            };
+            met.insert(key, Arc::new(marked));
         }
     }
 

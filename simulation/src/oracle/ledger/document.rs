@@ -328,7 +328,7 @@ impl<'l> Account<'l> {
             MergeStrategy::Counter | MergeStrategy::Set if self.untold.contains(name) => None,
             MergeStrategy::Counter => sum(theirs, Some(mine), Some(seen)),
             MergeStrategy::Set => Some(joined_sets(theirs, mine, seen)),
-            MergeStrategy::Text => None,
+            MergeStrategy::Text | MergeStrategy::Items => None,
             _ => Some(mine.clone()),
         }
     }

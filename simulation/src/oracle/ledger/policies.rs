@@ -16,9 +16,12 @@ impl Account<'_> {
             Policy::Merge => match self.strategy(&field.field) {
                 None => self.yields_whole(line),
                 Some(MergeStrategy::Server) => false,
-                Some(MergeStrategy::Counter | MergeStrategy::Set | MergeStrategy::Text) => {
-                    field.taken == Taken::Both || self.yields_whole(line)
-                }
+                Some(
+                    MergeStrategy::Counter
+                    | MergeStrategy::Set
+                    | MergeStrategy::Text
+                    | MergeStrategy::Items,
+                ) => field.taken == Taken::Both || self.yields_whole(line),
                 Some(_) => true,
             },
         }

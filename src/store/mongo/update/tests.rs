@@ -251,41 +251,131 @@ fn what_the_model_cannot_hold_is_named_with_its_place() {
     assert!(problem.ends_with("is nested too deeply"), "{problem}");
 }
 
-#[test]
-fn what_others_keep_inside_a_field_is_kept_with_it() {
+/// The document as the core gets it.
+fn marked(layout: &ModelLayout, stored: &RawDocument) -> Document {
+    let mut body = layout.read(orders(layout), stored).unwrap();
+    origin::mark(&layout.items(orders(layout), stored).marks, &mut body);
+    body
+}
+
+/// The stored lines after an edit of them.
+fn edited_lines(stored: &RawDocument, edit: impl FnOnce(&mut Vec<Value>)) -> Bson {
     let layout = layout();
-    let stored = raw(doc! {
-        "addr": { "town": "Ulm", "geo": [1, 2] },
-        "lines": [{ "code": "a", "n": 1, "seen": true }, { "code": "b", "tag": "x" }],
-    });
-    let line = |code, count| object([("code", text(code)), ("n", Value::Int(count))]);
-    let b = object([("code", text("b"))]);
-    for (after, expected) in [
-        // One item changes in its place.
-        (
-            vec![line("a", 2), b.clone()],
-            bson!([{ "code": "a", "n": 2, "seen": true }, { "code": "b", "tag": "x" }]),
-        ),
-        // An item goes, and another moves up.
-        (vec![b.clone()], bson!([{ "code": "b", "tag": "x" }])),
-        // An item without others' content comes in front of them.
-        (
-            vec![line("c", 1), line("a", 1), b],
-            bson!([{ "code": "c", "n": 1 }, { "code": "a", "n": 1, "seen": true }, { "code": "b", "tag": "x" }]),
-        ),
-    ] {
-        let body = Document::from([
-            ("addr".to_owned(), object([("town", text("Bonn"))])),
-            ("lines".to_owned(), Value::List(after)),
-        ]);
-        let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
-        let written = apply(&stored, &difference);
-        assert_eq!(written.get("lines"), Some(&expected));
-        assert_eq!(
-            written.get("addr"),
-            Some(&bson!({ "town": "Bonn", "geo": [1, 2] }))
-        );
+    let mut body = marked(&layout, stored);
+    let Some(Value::List(lines)) = body.get_mut("lines") else {
+        panic!("the order has lines")
+    };
+    edit(lines);
+    let difference = layout.difference(orders(&layout), stored, &body).unwrap();
+    apply(stored, &difference).remove("lines").unwrap()
+}
+
+fn line_of(code: &str, count: i32) -> Value {
+    object([("code", text(code)), ("n", Value::Int(count))])
+}
+
+fn set(item: &mut Value, name: &str, value: Value) {
+    match item {
+        Value::Object(document) => drop(document.insert(name.to_owned(), value)),
+        _ => panic!("items are documents"),
     }
+}
+
+#[test]
+fn what_others_keep_in_an_item_goes_where_its_mark_goes() {
+    let stored = raw(doc! {
+        "lines": [
+            { "_id": 7, "code": "a", "n": 1.0, "seen": true },
+            { "code": "b", "n": 5_i64 },
+            { "code": "c", "inner": { "code": "d", "tag": "x" } },
+        ],
+    });
+    let changed = edited_lines(&stored, |lines| {
+        set(&mut lines[0], "code", text("z"));
+        set(&mut lines[2], "n", Value::Int(3));
+        lines.swap(0, 2);
+        lines.insert(1, line_of("new", 1));
+    });
+    let expected = bson!([
+        { "code": "c", "inner": { "code": "d", "tag": "x" }, "n": 3 },
+        { "code": "new", "n": 1 },
+        { "code": "b", "n": 5_i64 },
+        { "_id": 7, "code": "z", "n": 1.0, "seen": true },
+    ]);
+    assert_eq!(changed, expected);
+    assert_eq!(
+        names(&changed, 3),
+        ["_id", "code", "n", "seen"],
+        "fields stay in their places"
+    );
+    let swapped = edited_lines(&stored, |lines| {
+        lines[0] = line_of("a", 1);
+        lines.truncate(1);
+    });
+    assert_eq!(
+        swapped,
+        bson!([{ "code": "a", "n": 1 }]),
+        "a new item is new"
+    );
+}
+
+fn names(list: &Bson, place: usize) -> Vec<&str> {
+    let item = list.as_array().and_then(|items| items[place].as_document());
+    item.into_iter()
+        .flat_map(Stored::keys)
+        .map(String::as_str)
+        .collect()
+}
+
+#[test]
+fn equal_stored_items_have_one_mark_and_lists_in_items_have_their_own() {
+    let sdl = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Order @collection(name: "orders") @scope(by: "public") { id: ID! boxes: [Box!] rows: [[Line!]!] }
+type Box { name: String lines: [Line!] }
+type Line { code: String }
+"#;
+    let layout = ModelLayout::of(&Model::parse("model.graphql", sdl).unwrap());
+    let stored = raw(doc! {
+        "boxes": [
+            { "name": "x", "lines": [{ "code": "a", "h": 1 }, { "code": "a" }] },
+            { "name": "y", "lines": [{ "code": "a", "h": 1 }, { "code": "a", "h": 2 }] },
+        ],
+        "rows": [[{ "code": "b", "h": 3 }], []],
+    });
+    let mark = |number| object([("\0", Origin(number).value())]);
+    let lines = |marks: [Value; 2]| object([("lines", Value::List(marks.into()))]);
+    let boxes = [lines([mark(0), Value::Null]), lines([mark(0), mark(1)])];
+    let rows = [Value::List(vec![mark(2)]), Value::Null];
+    let expected = Document::from([
+        ("boxes".to_owned(), Value::List(boxes.into())),
+        ("rows".to_owned(), Value::List(rows.into())),
+    ]);
+    assert_eq!(layout.items(orders(&layout), &stored).marks, expected);
+    let mut body = marked(&layout, &stored);
+    let Some(Value::List(boxes)) = body.get_mut("boxes") else {
+        panic!("the order has boxes")
+    };
+    boxes.remove(0);
+    set(&mut boxes[0], "name", text("z"));
+    let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
+    let written = apply(&stored, &difference);
+    let kept =
+        bson!([{ "name": "z", "lines": [{ "code": "a", "h": 1 }, { "code": "a", "h": 2 }] }]);
+    assert_eq!(written.get("boxes"), Some(&kept));
+}
+
+#[test]
+fn what_others_keep_in_an_embedded_document_is_kept_with_it() {
+    let layout = layout();
+    let stored = raw(doc! { "addr": { "geo": [1, 2], "town": "Ulm", "zip": 1 } });
+    let body = Document::from([("addr".to_owned(), object([("town", text("Bonn"))]))]);
+    let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
+    let written = apply(&stored, &difference);
+    let expected = bson!({ "geo": [1, 2], "town": "Bonn", "zip": 1 });
+    assert_eq!(written.get("addr"), Some(&expected));
+    let unchanged = layout.difference(orders(&layout), &stored, &marked(&layout, &stored));
+    assert!(unchanged.unwrap().is_empty());
 }
 
 #[test]

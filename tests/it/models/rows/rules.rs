@@ -46,6 +46,38 @@ fn edits() -> Vec<Row> {
             "a `@merge` is changed",
             tasks!("title: String @merge(with: TEXT)"),
         ),
+        Row {
+            old: tasks!(
+                "title: String lines: [Line!]",
+                "type Line { code: ID! n: Int }"
+            ),
+            ..plain(
+                "a `@key` is added",
+                tasks!(
+                    "title: String lines: [Line!] @key(field: \"code\")",
+                    "type Line { code: ID! n: Int }"
+                ),
+            )
+        },
+        Row {
+            old: tasks!(
+                "title: String lines: [Line!] @key(field: \"code\")",
+                "type Line { code: ID! n: Int }"
+            ),
+            ..plain(
+                "a `@key` is changed or removed",
+                tasks!(
+                    "title: String lines: [Line!]",
+                    "type Line { code: ID! n: Int }"
+                ),
+            )
+        },
+        plain(
+            "a `versionField` or `updatedAtField` is changed",
+            model!(
+                "type Task @collection(name: \"tasks\", versionField: \"__v\") @scope(by: \"team:{team}\") { id: ID! team: String! title: String }"
+            ),
+        ),
         plain(
             "a `@conflict` is changed",
             model!(
