@@ -10,6 +10,9 @@ import type { BrowserContext, Locator, Page } from "playwright-core";
 /** How long a page may take to show what it is going to show, on a machine that does much else. */
 const PATIENCE_MS = 120_000;
 
+/** How long a click waits for a button that may be going. */
+const CLICK_MS = 2_000;
+
 export interface TokenOptions {
   readonly teams: readonly string[];
   readonly seconds?: number;
@@ -178,7 +181,9 @@ export class Device {
     await until(
       async () => {
         if ((await cards.count()) === 0) return true;
-        await cards.first().getByRole("button", { name: "Discard" }).click();
+        // The card may go while it is looked for, and then there is perhaps no other one.
+        const discard = cards.first().getByRole("button", { name: "Discard" });
+        await discard.click({ timeout: CLICK_MS }).catch(() => undefined);
         return false;
       },
       () => cards.allTextContents(),
