@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) use self::{
     doctor::{Report, examine_all},
     lead::{OwnModel, Planned},
-    open_store::{Examined, examine, open, open_to_read},
+    open_store::{Examined, examine, open, open_to_read, sample_documents},
 };
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},

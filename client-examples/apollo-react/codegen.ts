@@ -21,7 +21,7 @@ const config: CodegenConfig = {
         enumsAsTypes: true,
         useTypeImports: true,
         defaultScalarType: "unknown",
-        scalars: { ID: "string", DateTime: "string", ...Object.fromEntries(filters) },
+        scalars: { ID: "string", Date: "string", DateTime: "string", ...Object.fromEntries(filters) },
       },
     },
   },

@@ -20,6 +20,7 @@ const config: CodegenConfig = {
         enumsAsTypes: true,
         scalars: {
           ID: "string",
+          Date: "string",
           DateTime: "string",
           Long: "string",
           Decimal: "string",

@@ -447,6 +447,8 @@ fn describe(text: &mut String, fields: &[Field]) {
     for field in fields {
         let described = (&field.name, &field.stored_as, &field.ty, &field.default);
         text.push_str(&format!("{described:?}"));
+        text.extend(field.bson.map(|bson| bson.to_string()));
+        text.extend(field.nulls_misfits.then_some("?"));
     }
     text.push('}');
 }

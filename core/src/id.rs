@@ -154,11 +154,21 @@ pub enum IdType {
 impl IdType {
     /// All of them, by their names in a model.
     pub const NAMES: [(&str, Self); 4] = [
-        ("STRING", Self::String),
-        ("OBJECT_ID", Self::ObjectId),
-        ("UUID", Self::Uuid),
-        ("INT", Self::Int),
+        (Self::String.name(), Self::String),
+        (Self::ObjectId.name(), Self::ObjectId),
+        (Self::Uuid.name(), Self::Uuid),
+        (Self::Int.name(), Self::Int),
     ];
+
+    /// Its name in a model.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::String => "STRING",
+            Self::ObjectId => "OBJECT_ID",
+            Self::Uuid => "UUID",
+            Self::Int => "INT",
+        }
+    }
 
     /// Reads an id that a client sent.
     ///
@@ -192,12 +202,7 @@ impl IdType {
 /// By its name in a model.
 impl fmt::Display for IdType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = Self::NAMES.iter();
-        f.write_str(
-            names
-                .find(|(_, named)| named == self)
-                .map_or("", |(name, _)| name),
-        )
+        f.write_str(self.name())
     }
 }
 

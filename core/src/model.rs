@@ -6,6 +6,7 @@ mod ambiguity;
 mod constraint;
 mod parse;
 pub mod plan;
+mod scalar;
 mod scope;
 mod template;
 
@@ -16,6 +17,7 @@ use regex::Regex;
 pub use self::{
     ambiguity::FieldAmbiguity,
     parse::{Diagnostic, Diagnostics, Severity},
+    scalar::Scalar,
     scope::{ScopeTemplate, Segment, is_canonical},
     template::{FillError, Placeholder, Template, TemplateError},
 };
@@ -144,6 +146,9 @@ pub struct DocumentType {
     pub collection: String,
     /// How its ids are spelled.
     pub id_type: IdType,
+    /// A value that does not fit an optional field of its own is shown as null (`misfits: NULL_FIELD`). Without it the
+    /// document is withheld.
+    pub nulls_misfits: bool,
     /// The description of `id` in the SDL.
     pub id_description: Option<String>,
     /// The root field for one document, and the key in change inputs.
@@ -285,6 +290,11 @@ pub struct Field {
     pub merge: Option<MergeStrategy>,
     /// The stored name of the field that identifies an item of a list of embedded documents (`@key`).
     pub key: Option<String>,
+    /// The BSON type in which a text is stored, or each text of a list (`@bson(type)`). A field that a `@reference` uses is
+    /// stored as the ids of the other type are. Without it text is a string, and a Date is a date.
+    pub bson: Option<IdType>,
+    /// A stored value that does not fit reads as null, and stays where it is until a change names the field.
+    pub nulls_misfits: bool,
 }
 
 impl Field {
@@ -313,6 +323,16 @@ pub struct FieldType {
     pub shape: Shape,
     /// Written with `!`: never null, never absent.
     pub required: bool,
+}
+
+impl FieldType {
+    /// The innermost shape of lists and lists of lists.
+    pub fn leaf(&self) -> &Shape {
+        match &self.shape {
+            Shape::List(item) => item.leaf(),
+            shape => shape,
+        }
+    }
 }
 
 /// What a field holds.
@@ -350,63 +370,6 @@ impl Shape {
     }
 }
 
-/// The scalars of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scalar {
-    /// Text that names something. It may have more than 256 bytes.
-    Id,
-    /// Text.
-    String,
-    /// 32-bit integer.
-    Int,
-    /// 64-bit floating point, finite.
-    Float,
-    /// true or false.
-    Boolean,
-    /// An instant in milliseconds; RFC 3339 on the wire.
-    DateTime,
-    /// 64-bit integer; a string on the wire.
-    Long,
-    /// Decimal128; a string on the wire.
-    Decimal,
-    /// Bytes; base64 on the wire.
-    Bytes,
-    /// Any JSON.
-    Json,
-}
-
-impl Scalar {
-    /// The name in SDL.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Id => "ID",
-            Self::String => "String",
-            Self::Int => "Int",
-            Self::Float => "Float",
-            Self::Boolean => "Boolean",
-            Self::DateTime => "DateTime",
-            Self::Long => "Long",
-            Self::Decimal => "Decimal",
-            Self::Bytes => "Bytes",
-            Self::Json => "JSON",
-        }
-    }
-
-    /// All scalars a model may use.
-    pub const ALL: [Self; 10] = [
-        Self::Id,
-        Self::String,
-        Self::Int,
-        Self::Float,
-        Self::Boolean,
-        Self::DateTime,
-        Self::Long,
-        Self::Decimal,
-        Self::Bytes,
-        Self::Json,
-    ];
-}
-
 /// `@default(value)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DefaultValue {
@@ -437,6 +400,8 @@ pub struct Constraint {
     pub max_items: Option<usize>,
     /// A well-known form of text.
     pub format: Option<Format>,
+    /// The text is an id of this type (`@bson(type)`).
+    pub id_type: Option<IdType>,
 }
 
 /// The forms of `@constraint(format)`.
@@ -448,7 +413,7 @@ pub enum Format {
     Uri,
     /// A UUID, in either case.
     Uuid,
-    /// A calendar date, `2026-02-28`.
+    /// A calendar date, `2026-02-28`, of the years 0000 to 9999.
     Date,
 }
 

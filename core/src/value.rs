@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod content;
+pub mod date;
 pub mod defaults;
 pub mod fit;
 pub(crate) mod items;
@@ -35,7 +36,7 @@ pub enum Value {
     Long(i64),
     /// A finite floating-point number.
     Float(f64),
-    /// Text: String, ID and enum values.
+    /// Text: String, ID, Date and enum values.
     String(String),
     /// An instant.
     DateTime(Timestamp),

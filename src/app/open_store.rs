@@ -118,6 +118,23 @@ pub(crate) async fn examine(config: &StoreConfig, model: &Model) -> Result<Exami
     Ok(Examined { presence, findings })
 }
 
+/// Looks at some documents of each collection of a MongoDB. An embedded store is written by gateways alone.
+///
+/// # Errors
+/// [`StoreError`] when a MongoDB cannot be asked.
+pub(crate) async fn sample_documents(
+    config: &StoreConfig,
+    model: &Model,
+) -> Result<Vec<Finding>, StoreError> {
+    match &config.url {
+        StoreUrl::Embedded(_) => Ok(Vec::new()),
+        StoreUrl::Mongodb(url) => {
+            let options = mongo_options(config, url).await?;
+            MongoStore::sample_documents(&options, model).await
+        }
+    }
+}
+
 /// Whether the directory has a store, and what the next start converts of it.
 pub(super) fn examine_embedded(
     directory: &Path,

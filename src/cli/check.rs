@@ -85,8 +85,12 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, CliError> {
 
 /// A check creates and converts no store. The first start does.
 async fn check_store(own: &OwnModel, config: &StoreConfig) -> CliResult {
-    let Examined { presence, findings } = app::examine(config, &own.model).await?;
+    let Examined {
+        presence,
+        mut findings,
+    } = app::examine(config, &own.model).await?;
     refuse_obstacles(&findings)?;
+    findings.extend(app::sample_documents(config, &own.model).await?);
     for finding in findings {
         if finding.level > Level::Good {
             print_error(&format!("warning: {finding}"));

@@ -71,6 +71,10 @@ pub trait Collections: Send + Sync {
     /// Those of these documents that the collections do not have, by a read of a majority.
     async fn missing(&self, keys: &[DocumentKey]) -> Result<Vec<DocumentKey>, StoreError>;
 
+    /// Those of these documents that do not fit the store's model, or of which a field is shown as null because it does
+    /// not fit.
+    async fn unfit(&self, keys: &[DocumentKey]) -> Result<Vec<UnfitDocument>, StoreError>;
+
     /// About how many documents the collection of a type has.
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError>;
 
@@ -211,6 +215,19 @@ pub struct WithheldDocument {
     pub id: String,
     /// Why it does not fit.
     pub misfit: Misfit,
+}
+
+/// A document that is not shown whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfitDocument {
+    /// Its type.
+    pub type_name: TypeName,
+    /// Its id.
+    pub id: String,
+    /// The first value that does not fit.
+    pub misfit: Misfit,
+    /// Whether the whole document is withheld, and not only a field shown as null.
+    pub is_withheld: bool,
 }
 
 /// Why a position cannot be followed.

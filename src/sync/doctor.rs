@@ -24,8 +24,8 @@ use super::{
 };
 use crate::store::{
     Store, StoreError,
-    collections::Collections,
-    finding::{EXAMPLES_MAX, Finding, Topic},
+    collections::{Collections, UnfitDocument},
+    finding::{EXAMPLES_MAX, Examples, Finding, Topic},
 };
 
 /// The most documents of a transaction, and of a step of a walk.
@@ -47,6 +47,8 @@ pub struct FeedExamination {
     /// The lease under which differences are stamped; `None` if they are only counted.
     lease: Option<Fence>,
     renewed_at: Instant,
+    /// Documents with an optional field that is shown as null, because it does not fit.
+    nulled: Examples,
 }
 
 /// How a document and its entry differ.
@@ -133,6 +135,7 @@ impl FeedExamination {
             clock,
             lease,
             renewed_at: Instant::now(),
+            nulled: Examples::default(),
         })
     }
 
@@ -181,6 +184,7 @@ impl FeedExamination {
         }
         let mut findings = self.feed(documents, &complete, &incomplete);
         findings.push(self.withheld().await?);
+        findings.extend(self.nulled());
         Ok(findings)
     }
 
@@ -195,6 +199,7 @@ impl FeedExamination {
         loop {
             let walk = self.collections.documents(type_name, after.as_ref(), BATCH);
             let walk = walk.await?;
+            self.count_nulled(type_name, &walk.keys).await?;
             self.compare(walk.keys, differences).await?;
             documents += walk.passed;
             progress(walk.passed);
@@ -203,6 +208,33 @@ impl FeedExamination {
                 return Ok(documents);
             }
         }
+    }
+
+    async fn count_nulled(
+        &mut self,
+        type_name: &TypeName,
+        keys: &[DocumentKey],
+    ) -> Result<(), StoreError> {
+        let document_type = self.model.stored_type(type_name);
+        let Some(document_type) = document_type.filter(|it| it.nulls_misfits) else {
+            return Ok(());
+        };
+        let unfit = self.collections.unfit(keys).await?.into_iter();
+        for document in unfit.filter(|document| !document.is_withheld) {
+            let UnfitDocument { id, misfit, .. } = document;
+            self.nulled
+                .take(|| format!("{}/{id}: {misfit}", document_type.name));
+        }
+        Ok(())
+    }
+
+    fn nulled(&self) -> Option<Finding> {
+        let Examples { count, first } = &self.nulled;
+        let message = format!(
+            "{count} documents have an optional field that does not fit the model, and is shown as null; mend them, and devices get the values"
+        );
+        let finding = Finding::warning(Topic::Withheld, message).about(*count, first.clone());
+        (*count > 0).then_some(finding)
     }
 
     /// From the feed to the collection.

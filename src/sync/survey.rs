@@ -20,11 +20,14 @@ use tidegate_core::{
         plan::{Class, Difference, ModelPlan, Obstacle},
     },
     push,
-    value::{Document, Timestamp, check, fit::fit},
+    value::{
+        Document, Timestamp, check,
+        fit::{fit, unfit_as_null},
+    },
 };
 
 pub use self::findings::Accepted;
-use crate::store::{Store, StoreError, finding::Examples};
+use crate::store::{Store, StoreError, collections::UnfitDocument, finding::Examples};
 
 /// The number of entries that are judged at a time.
 const BATCH: usize = 500;
@@ -48,6 +51,8 @@ pub struct SurveyResult {
     pub misfits: Examples,
     /// Documents that fit neither of them.
     pub misfits_before: Examples,
+    /// Documents with a field that is shown as null, because it does not fit.
+    pub nulled: Examples,
     /// Documents with values that break a constraint of the new model.
     pub violations: Examples,
     /// Documents with a value that the new model does not show, by the field.
@@ -68,6 +73,11 @@ pub struct OtherClients {
 }
 
 impl SurveyResult {
+    fn add_misfit(&mut self, type_name: &TypeName, example: impl FnOnce() -> String) {
+        self.types.entry(type_name.clone()).or_default().misfits += 1;
+        self.misfits.take(example);
+    }
+
     /// The types with documents that do not fit the new model.
     pub fn withheld(&self) -> BTreeSet<TypeName> {
         let types = self.types.iter();
@@ -127,8 +137,15 @@ impl<'m> ModelSurvey<'m> {
             let mut snapshot = store.snapshot().await?;
             let entries = snapshot.walk(after.as_ref(), BATCH).await?;
             drop(snapshot);
+            let mut judged = BTreeSet::new();
             for entry in &entries {
-                self.judge(entry, &mut result);
+                if self.judge(entry, &mut result) {
+                    judged.insert(&entry.key);
+                }
+            }
+            let unread = self.unreadable(store, judged).await?;
+            for document in unread {
+                result.add_misfit(&document.type_name, || self.unfit(&document));
             }
             for key in self.missing(store, &entries).await? {
                 let of_type = result.types.entry(key.type_name.clone()).or_default();
@@ -198,13 +215,14 @@ impl<'m> ModelSurvey<'m> {
         format!("{}/{id}", self.model.type_name(type_name.as_str()))
     }
 
-    fn judge(&self, entry: &Entry, result: &mut SurveyResult) {
+    /// Counts an entry. Returns whether its document fits, as far as the entry shows it.
+    fn judge(&self, entry: &Entry, result: &mut SurveyResult) -> bool {
         let Some(body) = &entry.body else {
             if entry.withheld {
                 let type_name = entry.key.type_name.clone();
                 result.types.entry(type_name).or_default().documents += 1;
             }
-            return;
+            return false;
         };
         if grant::is_out_of_reach(self.model, entry) {
             result
@@ -221,20 +239,19 @@ impl<'m> ModelSurvey<'m> {
         of_type.documents += 1;
         of_type.memberships += u64::from(entry.membership.is_some());
         let Some(document_type) = of(self.model, &entry.key.type_name) else {
-            return;
+            return false;
         };
         match fit(self.model, &document_type.fields, body) {
             Err(misfit) => {
-                let examples = match self.is_misfit_already(entry) {
-                    true => &mut result.misfits_before,
-                    false => {
-                        of_type.misfits += 1;
-                        &mut result.misfits
-                    }
-                };
-                examples.take(|| format!("{}: {misfit}", self.named(&entry.key)));
+                let example = || format!("{}: {misfit}", self.named(&entry.key));
+                match self.is_misfit_already(entry) {
+                    true => result.misfits_before.take(example),
+                    false => result.add_misfit(&entry.key.type_name, example),
+                }
+                false
             }
             Ok(fitted) => {
+                let read = body;
                 let body = fitted.as_ref().unwrap_or(body);
                 let moves = !push::is_in_its_scope(document_type, entry, body);
                 of_type.moves += u64::from(moves);
@@ -244,8 +261,41 @@ impl<'m> ModelSurvey<'m> {
                         .violations
                         .take(|| format!("{}: {problem}", self.named(&entry.key)));
                 }
+                let nulled = document_type.fields.iter();
+                let mut nulled = nulled.filter_map(|it| unfit_as_null(self.model, it, read));
+                if let Some(misfit) = nulled.next() {
+                    let example = || format!("{}: {misfit}", self.named(&entry.key));
+                    result.nulled.take(example);
+                }
+                true
             }
         }
+    }
+
+    /// Those of these documents that the new model cannot read in their collections, where it expects other BSON types than
+    /// the model in force.
+    async fn unreadable(
+        &self,
+        store: &dyn Store,
+        keys: BTreeSet<&DocumentKey>,
+    ) -> Result<Vec<UnfitDocument>, StoreError> {
+        let mut changes = self.plan.changes.iter();
+        let is_needed = changes.any(|change| change.difference.is_of_stored_types());
+        let Some(collections) = store
+            .collections()
+            .filter(|_| is_needed && !keys.is_empty())
+        else {
+            return Ok(Vec::new());
+        };
+        let keys: Vec<DocumentKey> = keys.into_iter().cloned().collect();
+        let mut unfit = collections.unfit(&keys).await?;
+        unfit.retain(|document| document.is_withheld);
+        Ok(unfit)
+    }
+
+    fn unfit(&self, document: &UnfitDocument) -> String {
+        let type_name = self.model.type_name(document.type_name.as_str());
+        format!("{type_name}/{}: {}", document.id, document.misfit)
     }
 
     /// Whether readers of the model in force are not shown the document either.

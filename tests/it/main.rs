@@ -34,6 +34,7 @@ mod push;
 mod schema;
 mod serve;
 mod stored_names;
+mod stored_types;
 mod story;
 mod wire;
 mod withheld;

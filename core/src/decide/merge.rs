@@ -302,6 +302,8 @@ fn compare(a: &Value, b: &Value) -> Option<Ordering> {
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
         (Value::DateTime(a), Value::DateTime(b)) => Some(a.cmp(b)),
         (Value::Decimal(a), Value::Decimal(b)) => Some(a.compare(b)),
+        // Of texts, only those of Date have a strategy that compares.
+        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
         _ => None,
     }
 }
@@ -318,6 +320,14 @@ mod tests {
         let joined = merge_sets(&seen, &mine, &theirs, &work);
         assert_eq!(joined, Some(set(30_000..90_000)));
         assert_eq!(merge_sets(&seen, &mine, &theirs, &work), None, "too much");
+    }
+
+    #[test]
+    fn a_later_day_is_above_an_earlier_one() {
+        let day = |text: &str| Value::String(text.to_owned());
+        let (early, late) = (day("0999-12-31"), day("2024-02-29"));
+        assert!(is_above(&late, Some(&early)) && !is_above(&early, Some(&late)));
+        assert!(is_below(&early, Some(&late)) && is_below(&late, None));
     }
 
     #[test]

@@ -280,6 +280,7 @@ impl Rebase<'_> {
             fields
                 .iter()
                 .filter(|outcome| outcome.taken != Taken::Theirs)
+                .filter(|outcome| !self.leaves_unfit(outcome))
         };
         let previous = written()
             .filter_map(|outcome| entry.writers.get(&field_version(entry, &outcome.field)))
@@ -304,6 +305,20 @@ impl Rebase<'_> {
         prune_writers(&mut next);
         let fields = (status == Status::Merged).then_some(fields);
         Ok(Decision::write(status, next, fields))
+    }
+}
+
+impl Rebase<'_> {
+    /// Whether the change has null in place of what is shown as null, as its client has seen. Forms send every field, and
+    /// must not erase what only does not fit.
+    fn leaves_unfit(&self, outcome: &FieldOutcome) -> bool {
+        let field = self.context.document_type.stored_field(&outcome.field);
+        let may_be_unfit = field.is_some_and(|field| field.nulls_misfits);
+        let is_null = |value: &Option<Value>| value.as_ref().is_some_and(Value::is_null);
+        may_be_unfit
+            && is_null(&outcome.result)
+            && is_null(&outcome.base)
+            && current(self.entry, &outcome.field).is_none()
     }
 }
 

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::{Constraint, Format};
 use crate::{
-    id::is_uuid,
+    id::{NameError, is_uuid},
     value::{Decimal, Timestamp, Value},
 };
 
@@ -64,6 +64,14 @@ impl Constraint {
             let written = written.strip_prefix(WHOLE_BEGIN).unwrap_or(written);
             let written = written.strip_suffix(WHOLE_END).unwrap_or(written);
             return Err(format!("must match the pattern {written}"));
+        }
+        if let Some(id_type) = self.id_type
+            && let Err(error) = id_type.parse(text)
+        {
+            return Err(match error {
+                NameError::NotCanonical { expected } => format!("must be {expected}"),
+                error => format!("cannot be stored as {id_type}: {error}"),
+            });
         }
         match self.format {
             Some(format) if !format.matches(text) => Err(format!("must be {}", format.in_words())),

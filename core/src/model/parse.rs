@@ -2,6 +2,7 @@
 //!
 //! Each module below checks one part of a model. [`super`] defines the model.
 
+mod bson;
 mod constraints;
 mod defaults;
 mod directives;

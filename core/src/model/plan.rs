@@ -153,6 +153,12 @@ fn type_differences(
                 to: new.id_type,
             },
         ),
+        (
+            old.nulls_misfits != new.nulls_misfits,
+            Difference::Misfits {
+                are_null: new.nulls_misfits,
+            },
+        ),
         (old.scope != new.scope, Difference::Scope),
         (
             text(&old.membership) != text(&new.membership),

@@ -415,6 +415,8 @@ impl<'l> TransactionOverlay<'l> {
                     at: now,
                 });
             }
+            let before = loaded.entries.get(&entry.key);
+            let entry = foreign::with_unfit_values(self.model, before, entry);
             writes.entries.push(entry);
         }
         writes.inbox = inbox;

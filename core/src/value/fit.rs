@@ -1,9 +1,11 @@
 //! Stored documents under the present model: the one reader of the feed's bodies and of the application's documents.
 //!
 //! A value of another type is taken over where nothing of it is lost. Constraints are not checked here, and what the model
-//! does not name stays as it is.
+//! does not name stays as it is. A field that shows misfits as null is absent where its value does not fit.
 
-use super::{DEPTH_MAX, Document, Value};
+use std::slice;
+
+use super::{DEPTH_MAX, Document, Value, date};
 use crate::{
     model::{Field, FieldType, Model, Scalar, Shape},
     transaction::Misfit,
@@ -42,6 +44,35 @@ pub fn fit_some(
     .fields(fields, document, 0)
 }
 
+/// Why the value of a field is shown as null, if it is because it does not fit.
+pub fn unfit_as_null(model: &Model, field: &Field, document: &Document) -> Option<Misfit> {
+    if !field.nulls_misfits {
+        return None;
+    }
+    let strict = Field {
+        nulls_misfits: false,
+        ..field.clone()
+    };
+    fit(model, slice::from_ref(&strict), document).err()
+}
+
+/// The document without the fields that are shown as null because they do not fit; `None` if there are none. Each is looked
+/// at by itself, so that the others need not fit.
+pub fn without_unfit(model: &Model, fields: &[Field], document: &Document) -> Option<Document> {
+    let unfit = fields.iter();
+    let mut unfit = unfit
+        .filter(|field| unfit_as_null(model, field, document).is_some())
+        .peekable();
+    unfit.peek()?;
+    let mut shown = document.clone();
+    for field in unfit {
+        shown.remove(&field.stored_as);
+        let earlier = field.earlier_name(fields);
+        earlier.map(|earlier| shown.remove(earlier));
+    }
+    Some(shown)
+}
+
 /// How a value meets a scalar.
 #[derive(Debug, PartialEq)]
 pub enum ScalarFit {
@@ -68,6 +99,7 @@ pub fn fit_scalar(scalar: Scalar, seen: &Seen<'_>) -> ScalarFit {
         | (Scalar::Decimal, Seen::Decimal(_))
         | (Scalar::Bytes, Seen::Bytes(_))
         | (Scalar::Json, _) => return Same,
+        (Scalar::Date, Seen::Text(text)) if date::is_date(text) => return Same,
         _ => {}
     }
     let widened = whole_number(seen).and_then(|whole| match scalar {
@@ -105,6 +137,7 @@ const fn expected(scalar: Scalar) -> &'static str {
         Scalar::Int => "a whole number of 32 bits",
         Scalar::Long => "a whole number of 64 bits",
         Scalar::Float => "a finite number that a double holds",
+        Scalar::Date => "a day of the calendar between the years 0001 and 9999",
         Scalar::DateTime => "a date between the years 0000 and 9999",
         Scalar::Decimal => "a Decimal128",
         Scalar::Bytes => "binary data of subtype 0",
@@ -154,7 +187,11 @@ impl Reader<'_> {
                 None | Some(Value::Null) => self.absent(field, document.get(name)),
                 Some(value) => self.value(&field.ty, value, depth + 1),
             };
-            let fitted = fitted.map_err(|misfit| misfit.inside(&field.name))?;
+            let is_null = fitted.is_err() && field.nulls_misfits;
+            let fitted = match fitted {
+                Err(_) if is_null => None,
+                fitted => fitted.map_err(|misfit| misfit.inside(&field.name))?,
+            };
             if let Some(before) = before {
                 let next: &mut Document = next.get_or_insert_with(|| document.clone());
                 let value = next.remove(before);
@@ -165,6 +202,9 @@ impl Reader<'_> {
             if let Some(value) = fitted {
                 let next = next.get_or_insert_with(|| document.clone());
                 next.insert(field.stored_as.clone(), value);
+            } else if is_null {
+                let next = next.get_or_insert_with(|| document.clone());
+                next.remove(&field.stored_as);
             }
         }
         Ok(next)

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
-use super::{DEPTH_MAX, Document, Value, unrepresentable::Unrepresentable};
+use super::{DEPTH_MAX, Document, Value, date, unrepresentable::Unrepresentable};
 use crate::model::{Field, FieldType, Model, Scalar, Shape};
 
 /// Why a JSON value does not fit the model, and where.
@@ -174,6 +174,8 @@ fn decode_scalar(scalar: Scalar, json: Json) -> Result<Value, String> {
             .map(Value::Float)
             .ok_or_else(|| "must be a finite number".into()),
         (Scalar::Float, _) => Err("must be a number".into()),
+        (Scalar::Date, Json::String(text)) if date::is_date(&text) => Ok(Value::String(text)),
+        (Scalar::Date, _) => Err(DATE.into()),
         (Scalar::DateTime, Json::String(text)) => text
             .parse()
             .map(Value::DateTime)
@@ -207,6 +209,8 @@ fn decode_text(text: String) -> Result<Value, String> {
     }
 }
 
+const DATE: &str =
+    "must be a day of the calendar between the years 0001 and 9999, such as \"2026-02-28\"";
 const LONG: &str = "must be a whole number of 64 bits, as a string such as \"9007199254740993\"";
 const BYTES: &str = "must be base64 (RFC 4648 section 4, with padding)";
 

@@ -25,6 +25,7 @@ mod joins;
 mod lists;
 mod members;
 mod merges;
+mod nulled;
 mod other_models;
 mod pages;
 mod phone;

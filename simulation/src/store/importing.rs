@@ -11,7 +11,7 @@ use tidegate::store::{
     StoreError,
     collections::{
         CollectionId, Collections, DocumentWalk, FollowError, ForeignBatch, ImportPosition,
-        ImportProgress, WalkPosition, WithheldPage,
+        ImportProgress, UnfitDocument, WalkPosition, WithheldPage,
     },
 };
 use tidegate_core::{
@@ -144,6 +144,11 @@ impl Collections for Access {
         let documents = self.store.lock().documents();
         let missing = keys.iter().filter(|key| !documents.contains_key(*key));
         Ok(missing.cloned().collect())
+    }
+
+    async fn unfit(&self, _: &[DocumentKey]) -> Result<Vec<UnfitDocument>, StoreError> {
+        self.pass().await?;
+        Ok(Vec::new())
     }
 
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError> {

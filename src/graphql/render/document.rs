@@ -69,6 +69,8 @@ pub(in crate::graphql) struct FieldPlan {
     pub(in crate::graphql) value: ValuePlan,
     /// Whether null is not allowed.
     pub(in crate::graphql) required: bool,
+    /// Whether a value that does not fit is shown as null.
+    pub(in crate::graphql) nulls_misfits: bool,
     /// The value shown instead of null.
     pub(in crate::graphql) default: Option<Value>,
 }
@@ -278,8 +280,16 @@ impl Text {
                     }
                 }
                 DocumentPart::Field(field) => {
-                    let written = self.field(found(), field);
-                    written.map_err(|stop| stop.with(|it| it.inside(&field.name)))?;
+                    let begin = self.mark();
+                    match self.field(found(), field) {
+                        Err(RenderStop::Misfit(_)) if field.nulls_misfits => {
+                            self.rewind(&begin);
+                            self.null();
+                        }
+                        written => {
+                            written.map_err(|stop| stop.with(|it| it.inside(&field.name)))?
+                        }
+                    }
                 }
                 DocumentPart::Retired(field) => self.field(None::<V>, field)?,
                 DocumentPart::Nothing => self.null(),

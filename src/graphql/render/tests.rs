@@ -14,7 +14,7 @@ use tidegate_core::{
     id::{Seq, Version},
     model::{DefaultValue, DocumentType, Field, FieldType, Model, Scalar, Shape},
     transaction::Misfit,
-    value::{Document, Timestamp, Value},
+    value::{Document, Timestamp, Value, date},
     view::RecordView,
 };
 
@@ -189,6 +189,11 @@ impl TestDocuments<'_> {
             Scalar::Int => Value::Int(self.tape.of(&[0, -1, i32::MIN, i32::MAX])),
             Scalar::Float => Value::Float(self.tape.of(&[0.0, -0.0, 0.1, 1e300, 5e-324, 3.0])),
             Scalar::Boolean => Value::Bool(self.tape.one_in(2)),
+            Scalar::Date => {
+                let days = self.tape.below(4_000_000) as i64 - 700_000;
+                let at = Timestamp::EPOCH.plus_ms(days * 86_400_000);
+                Value::String(date::beginning_at(at).unwrap_or_else(|| "0001-01-01".to_owned()))
+            }
             Scalar::DateTime => {
                 let ms = self
                     .tape

@@ -33,7 +33,12 @@ use crate::graphql::{
 };
 
 /// The specifications of the wire formats of Tidegate's scalars.
-const SCALARS: [(&str, &str, &str); 6] = [
+const SCALARS: [(&str, &str, &str); 7] = [
+    (
+        "Date",
+        "A day of the Gregorian calendar, of the years 0001 to 9999, as RFC 3339 spells it: `2026-02-28`.",
+        "https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+    ),
     (
         "DateTime",
         "An instant in RFC 3339 with milliseconds, in UTC: `2026-02-28T12:30:00.000Z`.",
@@ -284,6 +289,7 @@ impl DocumentTypes {
             stored_before: field.earlier_name(fields).map(Box::from),
             value: self.value(&field.ty, asked),
             required: field.ty.required,
+            nulls_misfits: field.nulls_misfits,
             default: match &field.default {
                 Some(DefaultValue::Literal(default)) if field.ty.required || field.retired => {
                     Some(default.clone())

@@ -39,8 +39,9 @@ enum Ty {
     List(Box<Ty>),
 }
 
-const SCALARS: [&str; 10] = [
-    "ID", "String", "Int", "Float", "Boolean", "DateTime", "Long", "Decimal", "Bytes", "JSON",
+const SCALARS: [&str; 11] = [
+    "ID", "String", "Int", "Float", "Boolean", "Date", "DateTime", "Long", "Decimal", "Bytes",
+    "JSON",
 ];
 const MOODS: [&str; 3] = ["GOOD", "BAD", "true_"];
 
@@ -122,6 +123,9 @@ fn scalars(name: &str) -> BoxedStrategy<Json> {
         "Int" => any::<i32>().prop_map(Json::from).boxed(),
         "Float" => floats().prop_map(Json::from).boxed(),
         "Boolean" => any::<bool>().prop_map(Json::from).boxed(),
+        "Date" => "[0-9]{3}[1-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+            .prop_map(Json::from)
+            .boxed(),
         "DateTime" => instants().prop_map(|at| at.to_string().into()).boxed(),
         "Long" => longs().prop_map(|long| long.to_string().into()).boxed(),
         "Decimal" => decimals().prop_map(|it| it.to_string().into()).boxed(),

@@ -24,7 +24,7 @@ use crate::{
         StoreError,
         collections::{
             CollectionId, Collections, DocumentWalk, FollowError, ForeignBatch, ImportPosition,
-            ImportProgress, TypeImport, WalkPosition, WithheldPage,
+            ImportProgress, TypeImport, UnfitDocument, WalkPosition, WithheldPage,
         },
     },
 };
@@ -86,6 +86,10 @@ impl Collections for MongoCollections {
 
     async fn missing(&self, keys: &[DocumentKey]) -> Result<Vec<DocumentKey>, StoreError> {
         Ok(self.0.missing(keys).await?)
+    }
+
+    async fn unfit(&self, keys: &[DocumentKey]) -> Result<Vec<UnfitDocument>, StoreError> {
+        Ok(self.0.unfit(keys).await?)
     }
 
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError> {

@@ -11,14 +11,17 @@ use tidegate_core::{
     model::Scalar,
     transaction::Misfit,
     value::{
-        DEPTH_MAX, Document, Timestamp, Value,
+        DEPTH_MAX, Document, Timestamp, Value, date,
         fit::{self, ScalarFit},
         origin::Origin,
     },
     view::Seen,
 };
 
-use super::layout::{FieldKind, FieldLayout, ModelLayout, id_to_text};
+use super::{
+    layout::{self, FieldKind, FieldLayout, ModelLayout, id_to_text},
+    legacy_uuids,
+};
 use crate::store::codec;
 
 impl ModelLayout {
@@ -50,9 +53,10 @@ impl ModelLayout {
         let mut document = Document::new();
         for field in fields {
             if let Some(raw) = field.find(stored).map_err(|_| unreadable())? {
-                let value = self
-                    .read_value(&field.holds, raw, depth + 1)
-                    .map_err(|misfit| misfit.inside(&field.name))?;
+                let value = match self.read_value(&field.holds, raw, depth + 1) {
+                    Err(_) if field.nulls_misfits => continue,
+                    value => value.map_err(|misfit| misfit.inside(&field.name))?,
+                };
                 document.insert(field.stored_as.as_str().to_owned(), value);
             }
         }
@@ -73,7 +77,8 @@ impl ModelLayout {
             (_, RawBsonRef::Null) => Ok(Value::Null),
             (FieldKind::Scalar(Scalar::Json), raw) => read_json(raw, depth),
             (FieldKind::Scalar(scalar), raw) => read_scalar(*scalar, raw),
-            (FieldKind::Reference(id_type), raw) => read_reference(*id_type, raw),
+            (FieldKind::Id(id_type), raw) => read_id(*id_type, raw),
+            (FieldKind::Date(_), raw) => read_date(raw),
             (FieldKind::Embedded(name), RawBsonRef::Document(document)) => self
                 .read_fields(self.embedded(name), document, depth)
                 .map(Value::Object),
@@ -156,7 +161,12 @@ fn is_identical(a: &Value, b: &Value) -> bool {
 
 fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
     let seen = seen(raw)?;
-    let unfit = |expected: &str| fit::mismatch(bson_type(raw), expected);
+    let unfit = |expected: &str| match layout::text_type(raw) {
+        Some(id_type) if matches!(scalar, Scalar::Id | Scalar::String) => {
+            mismatch(raw, &format!("{expected}; @bson(type: {id_type}) reads it"))
+        }
+        _ => mismatch(raw, expected),
+    };
     match fit::fit_scalar(scalar, seen.as_ref().unwrap_or(&Seen::Null)) {
         ScalarFit::Same => seen.and_then(Seen::scalar).ok_or_else(unreadable),
         ScalarFit::Widened(value) => Ok(value),
@@ -188,8 +198,8 @@ fn instant(raw: RawBsonRef<'_>) -> Option<Timestamp> {
     Timestamp::from_ms(date.timestamp_millis()).ok()
 }
 
-/// A value that is no id of the target may still be text, since clients may write any text.
-fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
+/// Text is read too: other writers may store ids as texts, and clients may write any text as a reference.
+fn read_id(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
     let text = match raw {
         RawBsonRef::String(text) => Some(text.to_owned()),
         raw => id_to_text(id_type, raw),
@@ -197,7 +207,19 @@ fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit>
     match text {
         Some(text) => Ok(Value::String(text)),
         None => read_scalar(Scalar::Id, raw)
-            .map_err(|_| mismatch(raw, "an id of the type it refers to")),
+            .map_err(|_| mismatch(raw, &format!("stored as its @bson type, {id_type}"))),
+    }
+}
+
+/// A date with a time of day is an instant, and no day.
+fn read_date(raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
+    match instant(raw).map(date::beginning_at) {
+        Some(Some(day)) => Ok(Value::String(day)),
+        Some(None) => Err(misfit(
+            "date",
+            "is no midnight in UTC of the years 0001 to 9999",
+        )),
+        None => read_scalar(Scalar::Date, raw),
     }
 }
 
@@ -234,7 +256,10 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
 
 /// A value that is not what the model holds there.
 fn mismatch(found: RawBsonRef<'_>, expected: &str) -> Misfit {
-    fit::mismatch(bson_type(found), expected)
+    match legacy_uuids::is_legacy_uuid(found) {
+        true => misfit(bson_type(found), legacy_uuids::PROBLEM),
+        false => fit::mismatch(bson_type(found), expected),
+    }
 }
 
 fn unreadable() -> Misfit {

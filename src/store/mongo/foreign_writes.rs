@@ -44,7 +44,7 @@ fn compare(
         return expected.then_some(ForeignState::Gone);
     };
     let fields = &document_type.fields;
-    let document = match layout.read(fields, stored) {
+    let document = match layout.read_document(document_type, stored) {
         Ok(document) => document,
         Err(misfit) => {
             let readable = layout.read_what_fits(fields, stored);

@@ -49,17 +49,29 @@ pub(super) struct FieldLayout {
     pub(super) holds: FieldKind,
     /// Whether a field identifies the items of the list.
     pub(super) has_key: bool,
+    /// Whether a value that does not fit is shown as null.
+    pub(super) nulls_misfits: bool,
 }
 
 /// The content of a field.
 #[derive(Debug)]
 pub(super) enum FieldKind {
     Scalar(Scalar),
-    /// The id of another document, in the form in which that document's collection keeps it.
-    Reference(IdType),
+    /// A text that is stored in the BSON type of such ids.
+    Id(IdType),
+    /// A day of the calendar.
+    Date(DateForm),
     /// An embedded document of this type.
     Embedded(String),
     List(Box<FieldKind>),
+}
+
+/// How a day is written. It is read in either form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DateForm {
+    /// As the date at which it begins in UTC.
+    Midnight,
+    Text,
 }
 
 impl ModelLayout {
@@ -68,18 +80,16 @@ impl ModelLayout {
             let layout = TypeLayout {
                 collection: document_type.collection.clone(),
                 id_type: document_type.id_type,
-                fields: fields(&document_type.fields, |field| {
-                    reference(model, document_type, field)
-                }),
+                fields: fields(&document_type.fields),
                 modelled: Arc::clone(document_type),
                 gives: document_type.membership.is_some(),
             };
             (document_type.stored_as.clone(), layout)
         });
-        let embedded = model.embedded.values().map(|embedded| {
-            let layout = fields(&embedded.fields, |_| None);
-            (embedded.name.clone(), layout)
-        });
+        let embedded = model
+            .embedded
+            .values()
+            .map(|embedded| (embedded.name.clone(), fields(&embedded.fields)));
         Self {
             model: model.clone(),
             types: types.collect(),
@@ -124,7 +134,7 @@ impl ModelLayout {
     }
 }
 
-fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec<FieldLayout> {
+fn fields(fields: &[Field]) -> Vec<FieldLayout> {
     let layout = |field: &Field| {
         let before = field.earlier_name(fields);
         Some(FieldLayout {
@@ -132,27 +142,23 @@ fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec
             name: field.name.clone(),
             stored_as: CString::try_from(field.stored_as.as_str()).ok()?,
             has_key: field.key.is_some(),
-            holds: reference(field).map_or_else(|| holds(&field.ty), FieldKind::Reference),
+            holds: holds(&field.ty, field.bson),
+            nulls_misfits: field.nulls_misfits,
         })
     };
     // The parser refuses stored names with U+0000, so that no field is left out.
     fields.iter().filter_map(layout).collect()
 }
 
-/// How the target of a `@reference` keeps its ids, if the field is a reference.
-fn reference(model: &Model, document_type: &DocumentType, field: &Field) -> Option<IdType> {
-    let mut references = document_type.references.iter();
-    let reference = references.find(|reference| reference.by == field.stored_as)?;
-    let target = model.document_type(reference.target.as_str())?;
-    Some(target.id_type)
-}
-
-fn holds(ty: &FieldType) -> FieldKind {
+fn holds(ty: &FieldType, bson: Option<IdType>) -> FieldKind {
     match &ty.shape {
-        Shape::Scalar(scalar) => FieldKind::Scalar(*scalar),
+        Shape::Scalar(Scalar::Date) => {
+            FieldKind::Date(bson.map_or(DateForm::Midnight, |_| DateForm::Text))
+        }
+        Shape::Scalar(scalar) => bson.map_or(FieldKind::Scalar(*scalar), FieldKind::Id),
         Shape::Enum(_) => FieldKind::Scalar(Scalar::String),
         Shape::Embedded(name) => FieldKind::Embedded(name.clone()),
-        Shape::List(item) => FieldKind::List(Box::new(holds(item))),
+        Shape::List(item) => FieldKind::List(Box::new(holds(item, bson))),
     }
 }
 
@@ -180,6 +186,12 @@ pub(super) fn id_to_text(id_type: IdType, id: RawBsonRef<'_>) -> Option<String> 
         (IdType::Int, number) => whole_number(number).map(|number| number.to_string()),
         _ => None,
     }
+}
+
+/// The type that reads a value as text, if its BSON type is that of ObjectIds or UUIDs.
+pub(super) fn text_type(raw: RawBsonRef<'_>) -> Option<IdType> {
+    let types = [IdType::ObjectId, IdType::Uuid];
+    types.into_iter().find(|it| id_to_text(*it, raw).is_some())
 }
 
 /// Whether an `_id` can be the id of a document.

@@ -159,6 +159,9 @@ impl LoadedState {
         reads: &Reads,
     ) -> Result<(), MongoError> {
         let optimistic: Vec<_> = std::mem::take(&mut self.optimistic).into_iter().collect();
+        for key in &optimistic {
+            self.loaded.foreign.remove(key);
+        }
         if self.loaded.left_out.is_empty() && self.has_read(reader, &optimistic).await? {
             return self.load_held(reader, reads).await;
         }
@@ -211,6 +214,11 @@ impl LoadedState {
         let unmade = created.filter(|key| missing.contains(&key.type_name));
         let unmade = unmade.map(|key| (key.clone(), ForeignState::Gone));
         self.loaded.foreign.extend(unmade);
+        let documents = &self.known.documents;
+        let created = reads.created.iter();
+        let absent = created.filter(|key| !documents.contains_key(*key));
+        let legacy = reader.legacy_uuids(absent).await?;
+        self.loaded.foreign.extend(legacy);
         let foreign = self.loaded.foreign.iter();
         let gone = foreign.filter(|(_, state)| matches!(state, ForeignState::Gone));
         let types = gone.map(|(key, _)| key.type_name.clone()).collect();

@@ -27,6 +27,7 @@ use super::{
     document::bson_type,
     error::MongoError,
     layout::{id_to_bson, id_to_text},
+    legacy_uuids::{self, is_legacy_uuid},
     reader::{KEYS_MAX, SessionReader, text, unreadable},
 };
 use crate::store::{
@@ -112,6 +113,7 @@ impl MongoContext {
         match (text, id) {
             (Some(text), _) => DocumentId::new(&text)
                 .map_err(|error| format!("cannot be an id of a document: {error}")),
+            (None, Some(id)) if is_legacy_uuid(id) => Err(legacy_uuids::PROBLEM.to_owned()),
             (None, Some(id)) => Err(format!("is {}, and not an id of its type", bson_type(id))),
             (None, None) => Err("is not readable".to_owned()),
         }

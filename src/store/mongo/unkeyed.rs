@@ -96,7 +96,7 @@ impl ModelLayout {
                 let mut fields = self.embedded(name).iter();
                 seen.insert(name) && fields.any(|field| self.may_hold_lists(&field.holds, seen))
             }
-            FieldKind::Scalar(_) | FieldKind::Reference(_) => false,
+            FieldKind::Scalar(_) | FieldKind::Id(_) | FieldKind::Date(_) => false,
         }
     }
 

@@ -2,20 +2,24 @@
 //!
 //! Fields that the model does not name are never touched. [`super::document`] reads documents.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use mongodb::bson::{
-    RawArrayBuf, RawBson, RawDocument, RawDocumentBuf,
+    DateTime, RawArrayBuf, RawBson, RawDocument, RawDocumentBuf,
     raw::{CString, RawBsonRef, cstr},
 };
-use tidegate_core::value::{
-    Document, Value,
-    origin::{self, Origin},
+use tidegate_core::{
+    transaction::Misfit,
+    value::{
+        Document, Value, date,
+        fit::without_unfit,
+        origin::{self, Origin},
+    },
 };
 
 use super::{
     items::StoredItems,
-    layout::{FieldKind, FieldLayout, ModelLayout, id_to_bson},
+    layout::{DateForm, FieldKind, FieldLayout, ModelLayout, TypeLayout, id_to_bson},
 };
 use crate::store::codec::{self, CodecError};
 
@@ -99,8 +103,20 @@ impl ModelLayout {
     ///
     /// # Errors
     /// [`CodecError`] when a name inside contains U+0000.
+    #[cfg(test)]
     pub(super) fn difference(
         &self,
+        fields: &[FieldLayout],
+        stored: &RawDocument,
+        body: &Document,
+    ) -> Result<DocumentUpdate, CodecError> {
+        self.difference_without(&[], fields, stored, body)
+    }
+
+    /// The same without the fields that stay as they are.
+    fn difference_without(
+        &self,
+        kept: &[(&FieldLayout, Misfit)],
         fields: &[FieldLayout],
         stored: &RawDocument,
         body: &Document,
@@ -110,7 +126,11 @@ impl ModelLayout {
             items: &self.items(fields, stored),
         };
         let mut difference = DocumentUpdate::default();
-        for field in fields {
+        let stays = |field: &FieldLayout| {
+            kept.iter()
+                .any(|(kept, _)| kept.stored_as == field.stored_as)
+        };
+        for field in fields.iter().filter(|field| !stays(field)) {
             let name = field.stored_as.as_str();
             let earlier = field.stored_before.as_ref();
             if let Some(earlier) = earlier.filter(|earlier| has(stored, earlier)) {
@@ -135,6 +155,28 @@ impl ModelLayout {
             }
         }
         Ok(difference)
+    }
+
+    /// What is written of a body: all but the values that are shown as null because they do not fit.
+    pub(super) fn shown<'b>(&self, of: &TypeLayout, body: &'b Document) -> Cow<'b, Document> {
+        let shown = without_unfit(&self.model, &of.modelled.fields, body);
+        shown.map_or(Cow::Borrowed(body), Cow::Owned)
+    }
+
+    /// The difference between a document of a type and `body`. What is shown as null because it does not fit stays, unless
+    /// the body has a value in its place.
+    ///
+    /// # Errors
+    /// [`CodecError`] when a name inside contains U+0000.
+    pub(super) fn update(
+        &self,
+        of: &TypeLayout,
+        stored: &RawDocument,
+        body: &Document,
+    ) -> Result<DocumentUpdate, CodecError> {
+        let mut kept = self.nulled(of, stored);
+        kept.retain(|(field, _)| !body.contains_key(field.stored_as.as_str()));
+        self.difference_without(&kept, &of.fields, stored, body)
     }
 }
 
@@ -286,9 +328,16 @@ impl Writer<'_> {
 /// A value of a scalar, as the gateway stores it.
 fn written_anew(holds: &FieldKind, value: &Value) -> Result<RawBson, CodecError> {
     match (holds, value) {
-        (FieldKind::Reference(id_type), Value::String(id)) => {
+        (FieldKind::Id(id_type), Value::String(id)) => {
             let id_as_kept = id_to_bson(*id_type, id);
             Ok(id_as_kept.unwrap_or_else(|| RawBson::String(id.clone())))
+        }
+        (FieldKind::Date(DateForm::Midnight), Value::String(day)) => {
+            let begins = date::beginning(day);
+            Ok(begins.map_or_else(
+                || RawBson::String(day.clone()),
+                |begins| RawBson::DateTime(DateTime::from_millis(begins.ms())),
+            ))
         }
         (_, value) => codec::encode_value(value),
     }

@@ -364,7 +364,11 @@ impl<'b> WritePlan<'b> {
             let message = "an id is none of its collection".to_owned();
             MongoError::Final(StoreError::DecisionFailed(message))
         })?;
-        let (verb, raw) = match (&entry.body, stored) {
+        let body = entry
+            .body
+            .as_ref()
+            .map(|body| context.layout.shown(layout, body));
+        let (verb, raw) = match (&body, stored) {
             (None, _) => (
                 StatementKind::Delete,
                 rawdoc! { "q": { "_id": id }, "limit": 1 },
@@ -376,7 +380,7 @@ impl<'b> WritePlan<'b> {
                 (StatementKind::Insert, document)
             }
             (Some(body), Some(stored)) => {
-                let difference = context.layout.difference(&layout.fields, stored, body);
+                let difference = context.layout.update(layout, stored, body);
                 let mut difference = difference.map_err(decision_failed)?;
                 if difference.is_empty() {
                     return Ok(None);

@@ -30,6 +30,7 @@ impl ModelSurvey<'_> {
         let changes = self.plan.changes.iter();
         let mut findings: Vec<Finding> = changes.map(|it| of_change(it, result)).collect();
         findings.extend(of_violations(result));
+        findings.extend(of_nulled(result));
         findings.extend(of_misfits_before(result));
         findings.push(of_misfits(result, accepted));
         findings
@@ -129,6 +130,11 @@ fn nothing_against(obstacle: Obstacle) -> &'static str {
 fn of_violations(result: &SurveyResult) -> Option<Finding> {
     let rest = "a `@constraint`; they stay readable, and an edit of such a value has to satisfy it";
     warning(&result.violations, "breaks", "break", rest)
+}
+
+fn of_nulled(result: &SurveyResult) -> Option<Finding> {
+    let rest = "an optional field that does not fit the model, and is shown as null";
+    warning(&result.nulled, "has", "have", rest)
 }
 
 fn of_misfits_before(result: &SurveyResult) -> Option<Finding> {

@@ -17,6 +17,7 @@ macro_rules! tasks {
 mod fields;
 mod retired;
 mod rules;
+mod stored_types;
 mod types;
 mod values;
 mod withheld;
@@ -140,6 +141,7 @@ pub(super) fn rows() -> Vec<Row> {
         fields::rows(),
         values::rows(),
         withheld::rows(),
+        stored_types::rows(),
         rules::rows(),
         retired::rows(),
     ];

@@ -32,7 +32,7 @@ pub(super) fn read(
         arguments,
         report,
     };
-    let leaf = leaf(ty);
+    let leaf = ty.leaf();
     let is_text = matches!(leaf, Shape::Scalar(Scalar::String | Scalar::Id));
     let is_number = matches!(
         leaf,
@@ -59,14 +59,7 @@ pub(super) fn read(
         min_items: reader.count("minItems"),
         max_items: reader.count("maxItems"),
         format: arguments.choice("format", &FORMATS),
-    }
-}
-
-/// The innermost shape of lists and lists of lists.
-fn leaf(ty: &FieldType) -> &Shape {
-    match &ty.shape {
-        Shape::List(item) => leaf(item),
-        shape => shape,
+        id_type: None,
     }
 }
 

@@ -196,6 +196,7 @@ fn example(model: &Model, ty: &FieldType) -> String {
                 Scalar::Int => "200",
                 Scalar::Float => "0.5",
                 Scalar::Boolean => "false",
+                Scalar::Date => "\"2026-02-28\"",
                 Scalar::DateTime => "\"2026-02-28T12:30:00.000Z\"",
                 Scalar::Long => "\"9007199254740993\"",
                 Scalar::Decimal => "\"12.50\"",

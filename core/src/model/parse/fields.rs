@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use apollo_compiler::{Node, ast::FieldDefinition};
 
 use super::{
-    constraints, defaults,
+    bson, constraints, defaults,
     directives::DirectiveArguments,
     evolution, foreign, keys,
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
 use crate::model::{
-    DefaultValue, Field, FieldType, MergeStrategy, Model, STORED_ID, Scalar, Shape,
+    Constraint, DefaultValue, Field, FieldType, MergeStrategy, Model, STORED_ID, Scalar, Shape,
 };
 
 const STRATEGIES: [(&str, MergeStrategy); 9] = [
@@ -92,6 +92,8 @@ pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Fie
         constraint: Default::default(),
         merge: None,
         key: None,
+        bson: None,
+        nulls_misfits: false,
     })
 }
 
@@ -114,9 +116,14 @@ fn read(
             "put it on a field of a document whose type is a synced type; the id stands in a field of its own",
         );
     }
+    let bson = bson::read(definition, &outline.ty, report);
     let constraint = DirectiveArguments::of(directives, "constraint")
         .map(|arguments| constraints::read(&definition.name, &outline.ty, arguments, report))
         .unwrap_or_default();
+    let constraint = Constraint {
+        id_type: bson,
+        ..constraint
+    };
     let default = DirectiveArguments::of(directives, "default").and_then(|arguments| {
         let target = defaults::DefaultTarget {
             name: &definition.name,
@@ -128,7 +135,7 @@ fn read(
     });
     check_read_only(owner, definition, report);
     check_retired(definition, default.as_ref(), report);
-    check_stored_names(definition, report);
+    check_stored_names(owner, definition, report);
     Some(Field {
         renamed_from: evolution::renamed_from(directives).map(str::to_owned),
         description: definition.description.as_ref().map(ToString::to_string),
@@ -139,6 +146,7 @@ fn read(
         constraint,
         merge: merge(definition, &outline.ty, report),
         key: keys::read(context, definition, &outline.ty, report),
+        bson,
         ..outline
     })
 }
@@ -291,13 +299,15 @@ fn stored_names(definition: &FieldDefinition) -> (&str, Option<&str>) {
     (stored_as, stored_before)
 }
 
-fn check_stored_names(definition: &FieldDefinition, report: &mut DiagnosticReport<'_>) {
+fn check_stored_names(
+    owner: OwnerKind,
+    definition: &FieldDefinition,
+    report: &mut DiagnosticReport<'_>,
+) {
     for (directive, argument) in [("stored", "as"), ("renamed", "stored")] {
         let arguments = DirectiveArguments::of(&definition.directives, directive);
-        if let Some(arguments) = arguments
-            && let Some(name) = arguments.text(argument)
-        {
-            check_stored_name(definition, arguments, argument, name, report);
+        if let Some(arguments) = arguments {
+            check_stored_name(owner, definition, arguments, argument, report);
         }
     }
     let (stored_as, stored_before) = stored_names(definition);
@@ -315,15 +325,18 @@ fn check_stored_names(definition: &FieldDefinition, report: &mut DiagnosticRepor
 }
 
 fn check_stored_name(
+    owner: OwnerKind,
     definition: &FieldDefinition,
     arguments: DirectiveArguments<'_>,
     argument: &str,
-    name: &str,
     report: &mut DiagnosticReport<'_>,
 ) {
+    let Some(name) = arguments.text(argument) else {
+        return;
+    };
     let problem = match name {
         "" => "is empty",
-        STORED_ID => "is that of the id",
+        STORED_ID if owner == OwnerKind::Document => "is that of the id",
         name if name.starts_with('$') => "begins with `$`, as operators do",
         name if name.contains('.') => "contains `.`, which separates the parts of a path",
         name if name.contains('\0') => "contains the character U+0000",
@@ -390,7 +403,7 @@ fn unsuited(strategy: MergeStrategy, shape: &Shape) -> Option<&'static str> {
         MergeStrategy::Text => (scalar == Some(Scalar::String), "String"),
         MergeStrategy::Max | MergeStrategy::Min => (
             scalar.is_some_and(is_ordered),
-            "Int, Long, Float, Decimal and DateTime",
+            "Int, Long, Float, Decimal, Date and DateTime",
         ),
     };
     (!suits).then_some(wanted)
@@ -406,7 +419,12 @@ fn is_flat_list(shape: &Shape) -> bool {
 fn is_ordered(scalar: Scalar) -> bool {
     matches!(
         scalar,
-        Scalar::Int | Scalar::Long | Scalar::Float | Scalar::Decimal | Scalar::DateTime
+        Scalar::Int
+            | Scalar::Long
+            | Scalar::Float
+            | Scalar::Decimal
+            | Scalar::Date
+            | Scalar::DateTime
     )
 }
 

@@ -37,7 +37,7 @@ pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static
         "id" | "primarykey" | "key" => {
             "remove it: a document's key is its field `id: ID!`; @collection(idType: …) says how it is stored"
         }
-        "map" | "mapsto" | "alias" | "column" | "bson" => {
+        "map" | "mapsto" | "alias" | "column" => {
             "write @stored(as: …), which names the field in the stored document"
         }
         "createdat" | "updatedat" | "timestamp" | "date" | "versioned" | "version" => {
@@ -59,7 +59,7 @@ pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static
 pub(super) fn type_name(name: &str) -> Option<&'static str> {
     let hint = match name.to_ascii_lowercase().as_str() {
         "date" | "awsdate" | "localdate" | "fulldate" | "calendardate" => {
-            "write DateTime for an instant, or String @constraint(format: DATE) for a day of the calendar"
+            "write Date for a day of the calendar, or DateTime for an instant"
         }
         "awsdatetime" | "timestamp" | "awstimestamp" | "timestamptz" | "isodate" | "instant"
         | "iso8601datetime" | "zoneddatetime" | "offsetdatetime" | "localdatetime" => {
@@ -77,10 +77,10 @@ pub(super) fn type_name(name: &str) -> Option<&'static str> {
             "write String, with a @constraint if its form matters"
         }
         "uuid" | "guid" => {
-            "write String @constraint(format: UUID), or ID; a document's own `id` is of type ID, with @collection(idType: UUID)"
+            "write ID, with @bson(type: UUID) if it is stored as one; a document's own `id` is of type ID, with @collection(idType: UUID)"
         }
         "objectid" | "cuid" | "key" => {
-            "write ID; a document's own `id` is of type ID, with @collection(idType: OBJECT_ID) for ObjectIds"
+            "write ID @bson(type: OBJECT_ID); a document's own `id` is of type ID, with @collection(idType: OBJECT_ID) for ObjectIds"
         }
         "bigint" | "int64" | "int8" | "smallint" | "integer" | "int32" | "number" => {
             "write Int for 32 bits, Long for 64, or Float"
@@ -98,7 +98,7 @@ pub(super) fn type_name(name: &str) -> Option<&'static str> {
 pub(super) fn field_name(name: &str) -> Option<&'static str> {
     match name {
         "_id" => Some(
-            "write `id: ID!`: it is the document's `_id`; @collection(idType: OBJECT_ID) says that it is an ObjectId",
+            "write `id: ID!`: it is the document's `_id`, and @collection(idType: OBJECT_ID) says that it is an ObjectId; in an embedded type, give it a name of its own with @stored(as: \"_id\") @bson(type: OBJECT_ID)",
         ),
         "__v" | "_partition" | "_version" | "_deleted" | "_lastChangedAt" => Some(
             "leave it out: fields that a model does not name stay in the stored document, and the generated API has versions of its own",

@@ -187,7 +187,7 @@ fn refuse(definition: &Definition, report: &mut DiagnosticReport<'_>) {
         ),
         Definition::ScalarTypeDefinition(_) => (
             "a model defines no scalars",
-            "use ID, String, Int, Float, Boolean, DateTime, Long, Decimal, Bytes or JSON, which are built in",
+            "use ID, String, Int, Float, Boolean, Date, DateTime, Long, Decimal, Bytes or JSON, which are built in",
         ),
         Definition::InterfaceTypeDefinition(_) | Definition::UnionTypeDefinition(_) => (
             "interfaces and unions are not part of a model",

@@ -8,6 +8,7 @@ use apollo_compiler::{
 };
 
 use super::{
+    bson,
     directives::DirectiveArguments,
     evolution,
     fields::{self, FieldContext, OwnerKind},
@@ -34,6 +35,8 @@ const POLICIES: [(&str, Policy); 6] = [
     ("MANUAL", Policy::Manual),
     ("WEBHOOK", Policy::Webhook),
 ];
+/// Whether a field that does not fit is shown as null.
+const MISFIT_RULES: [(&str, bool); 2] = [("WITHHOLD", false), ("NULL_FIELD", true)];
 const OVERLAPS: [(&str, Overlap); 4] = [
     ("SERVER_WINS", Overlap::ServerWins),
     ("CLIENT_WINS", Overlap::ClientWins),
@@ -58,14 +61,19 @@ pub(super) fn read(
         .partition(|field| is_reference(context, field));
     let references = references
         .into_iter()
-        .filter_map(|field| read_reference(context, object, field, report))
-        .collect();
+        .filter_map(|field| read_reference(context, object, field, report));
+    let references: Vec<Reference> = references.collect();
     let stored_count = stored.len();
     let mut fields = fields::read_all(context, OwnerKind::Document, stored.into_iter(), report);
     if fields.len() == stored_count {
         check_settable(object, &fields, report);
     }
     let upkeep = upkeep::read(collection, &fields, report);
+    let nulls_misfits = collection.choice("misfits", &MISFIT_RULES) == Some(true);
+    for field in &mut fields {
+        field.nulls_misfits = nulls_misfits && !field.ty.required;
+    }
+    bson::of_references(context.sdl, object, &references, &mut fields, report);
     let templates = FieldTemplates {
         sdl: context.sdl,
         object,
@@ -93,6 +101,7 @@ pub(super) fn read(
         id_type: collection
             .choice("idType", &IdType::NAMES)
             .unwrap_or_default(),
+        nulls_misfits,
         id_description,
         singular: roots.singular.clone(),
         singular_before: roots.singular_before.clone(),
@@ -280,9 +289,10 @@ fn report_idle_directives(
     reason: &str,
     report: &mut DiagnosticReport<'_>,
 ) {
-    const STORED: [&str; 9] = [
+    const STORED: [&str; 10] = [
         "merge",
         "stored",
+        "bson",
         "default",
         "readOnly",
         "constraint",

@@ -52,6 +52,11 @@ pub enum Difference {
         /// The type now.
         to: IdType,
     },
+    /// Optional fields that do not fit are shown as null, or no longer.
+    Misfits {
+        /// Whether they are now.
+        are_null: bool,
+    },
     /// Another rule says in which scope a document is.
     Scope,
     /// Another rule says what a document gives to whom.
@@ -113,6 +118,13 @@ pub enum Difference {
         from: String,
         /// The type now.
         to: String,
+    },
+    /// The field's texts are stored in another BSON type. What is stored as text can still be read.
+    BsonType {
+        /// The name of the type before, if it was not text.
+        from: Option<&'static str>,
+        /// The name of the type now.
+        to: Option<&'static str>,
     },
     /// The field is required now.
     Required {
@@ -203,6 +215,7 @@ impl Difference {
             },
             Self::TypeAdded
             | Self::Scope
+            | Self::Misfits { are_null: true }
             | Self::Widened { .. }
             | Self::Optional
             | Self::ValueAdded => Class::InStep,
@@ -218,13 +231,25 @@ impl Difference {
                 false => Class::RefusedOn(Obstacle::HiddenValues),
             },
             Self::StoredNameForgotten { .. } => Class::RefusedOn(Obstacle::HiddenValues),
-            Self::Narrowed { .. } | Self::DefaultRemoved | Self::ValueRemoved { .. } => {
-                Class::RefusedOn(Obstacle::Misfits)
-            }
+            Self::BsonType { from: None, .. } => Class::InStep,
+            Self::Misfits { are_null: false }
+            | Self::BsonType { .. }
+            | Self::Narrowed { .. }
+            | Self::DefaultRemoved
+            | Self::ValueRemoved { .. } => Class::RefusedOn(Obstacle::Misfits),
             Self::TypeReplaced { .. } => Class::RefusedOn(Obstacle::Documents),
             Self::Collection { .. } | Self::IdType { .. } => {
                 Class::RefusedOn(Obstacle::MissingDocuments)
             }
+        }
+    }
+
+    /// Whether documents of a collection may not fit for it though their entries do.
+    pub fn is_of_stored_types(&self) -> bool {
+        match self {
+            Self::BsonType { from, .. } => from.is_some(),
+            Self::Misfits { are_null } => !are_null,
+            _ => false,
         }
     }
 
@@ -330,6 +355,12 @@ impl fmt::Display for Difference {
                 write!(f, "is in the collection {to}, was in {from}")
             }
             Self::IdType { from, to } => write!(f, "has the idType {to}, had {from}"),
+            Self::Misfits { are_null: true } => {
+                f.write_str("shows optional fields that do not fit as null")
+            }
+            Self::Misfits { are_null: false } => {
+                f.write_str("withholds documents with an optional field that does not fit")
+            }
             Self::Scope => f.write_str("has another `@scope`"),
             Self::Memberships => f.write_str("has another `@grants`"),
             Self::Conflict => f.write_str("has another `@conflict`"),
@@ -344,6 +375,10 @@ impl fmt::Display for Difference {
             }
             Self::Widened { from, to, .. } | Self::Narrowed { from, to } => {
                 write!(f, "is {to}, was {from}")
+            }
+            Self::BsonType { from, to } => {
+                let name = |of: &Option<&'static str>| of.unwrap_or("STRING");
+                write!(f, "is stored as {}, was {}", name(to), name(from))
             }
             Self::Required { .. } => f.write_str("is required"),
             Self::Optional => f.write_str("is no longer required"),

@@ -10,7 +10,10 @@ use super::{
     difference::Difference,
     renames::{Owner, StoredRename},
 };
-use crate::model::{DefaultValue, Field, FieldType, Model, Scalar, Shape};
+use crate::{
+    id::IdType,
+    model::{DefaultValue, Field, FieldType, Model, Scalar, Shape},
+};
 
 /// A comparison of two models. Each pair of embedded types or enums is compared once.
 pub(super) struct Comparison<'m> {
@@ -117,6 +120,7 @@ impl<'m> Comparison<'m> {
         let differences = [
             renamed(old, new),
             of_type,
+            bson_type(old, new),
             requirement(old, new),
             differs(
                 format!("{:?}", old.constraint) != format!("{:?}", new.constraint),
@@ -244,6 +248,21 @@ fn unread_name(owner: &Owner, name: &str, old: &Field, new: &Field) -> Vec<Store
         read: read.into_iter().flatten().cloned().collect(),
     };
     unread.map(rename).collect()
+}
+
+/// The BSON type of texts and days, if another one holds them now. A day is read from text and from a date alike.
+fn bson_type(old: &Field, new: &Field) -> Option<Difference> {
+    let (old, new) = (stored_form(old)?, stored_form(new)?);
+    differs(old != new, Difference::BsonType { from: old, to: new })
+}
+
+/// The BSON type of a text or a day; none inside if it is a string, none at all if it is neither.
+fn stored_form(field: &Field) -> Option<Option<&'static str>> {
+    match (field.ty.leaf(), field.bson) {
+        (Shape::Scalar(Scalar::Date), _) => Some(Some("DATE")),
+        (Shape::Scalar(Scalar::Id | Scalar::String), bson) => Some(bson.map(IdType::name)),
+        _ => None,
+    }
 }
 
 /// The `!` and the default, which together say whether a document may lack the field.

@@ -29,6 +29,7 @@ type Member @collection(name: "members") @scope(by: "public") @grants(scope: "te
 type Line { price: Int code: String! inner: Inner }
 type Inner { deep: String }
 enum State { open done old @retired }
+type Badge @collection(name: "badges", idType: UUID) @scope(by: "public") { id: ID! name: String }
 "#;
 
 /// The plan after one replacement in the model above.
@@ -119,6 +120,35 @@ fn each_change_of_a_model_has_a_class() {
             "@scope(by: \"team:{team}\")",
             "@scope(by: \"team:{team}\") @index(fields: [\"done\", \"due\"])",
             &["Task: has other indexes [Served]"],
+        ),
+        (
+            "note: String @stored(as: \"n\")",
+            "note: String @stored(as: \"n\") @bson(type: OBJECT_ID)",
+            &[
+                "Task.note: is stored as OBJECT_ID, was STRING [InStep]",
+                "Task.note: has another `@constraint` [Served]",
+            ],
+        ),
+        (
+            "note: String @stored(as: \"n\")",
+            "note: Date @stored(as: \"n\")",
+            &[
+                "Task.note: is Date, was String [RefusedOn(Misfits)]",
+                "Task.note: is stored as DATE, was STRING [InStep]",
+            ],
+        ),
+        (
+            "link: Member @reference",
+            "link: Badge @reference",
+            &[
+                "Task: has other references [Served]",
+                "Task.title: is stored as UUID, was STRING [InStep]",
+            ],
+        ),
+        (
+            "name: \"tasks\"",
+            "name: \"tasks\", misfits: NULL_FIELD",
+            &["Task: shows optional fields that do not fit as null [InStep]"],
         ),
         (
             "  due:",

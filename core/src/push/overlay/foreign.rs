@@ -12,7 +12,11 @@ use crate::{
     mutant::{Mutant, is_active},
     push::PushRefusal,
     transaction::{ForeignState, Misfit},
-    value::{Timestamp, fit::fit, origin},
+    value::{
+        Document, Timestamp,
+        fit::{fit, unfit_as_null},
+        origin,
+    },
 };
 
 impl<'l> TransactionOverlay<'l> {
@@ -209,4 +213,39 @@ impl<'l> TransactionOverlay<'l> {
             self.write(import, self.loaded.entries.get(key).map(Arc::as_ref));
         }
     }
+}
+
+/// Puts back what the entry before had and the model shows as null because it does not fit. A change that names the field
+/// has put a value in its place, and another incarnation begins without it.
+pub(super) fn with_unfit_values(
+    model: &Model,
+    before: Option<&Arc<Entry>>,
+    entry: Arc<Entry>,
+) -> Arc<Entry> {
+    let document_type = model.stored_type(&entry.key.type_name);
+    let before = before.filter(|before| before.began == entry.began);
+    let (Some(document_type), Some(before), Some(body)) = (
+        document_type.filter(|it| it.nulls_misfits),
+        before.and_then(|before| before.body.as_ref()),
+        &entry.body,
+    ) else {
+        return entry;
+    };
+    let fields = document_type.fields.iter();
+    let unfit = fields.filter(|field| {
+        !body.contains_key(&field.stored_as) && unfit_as_null(model, field, before).is_some()
+    });
+    let unfit = unfit.filter_map(|field| {
+        let earlier = field.earlier_name(&document_type.fields);
+        let value = before.get_key_value(&field.stored_as);
+        let (name, value) = value.or_else(|| before.get_key_value(earlier?))?;
+        Some((name.clone(), value.clone()))
+    });
+    let unfit: Document = unfit.collect();
+    if unfit.is_empty() {
+        return entry;
+    }
+    let mut entry = Entry::clone(&entry);
+    entry.body.get_or_insert_default().extend(unfit);
+    Arc::new(entry)
 }

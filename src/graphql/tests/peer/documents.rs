@@ -86,6 +86,7 @@ impl Draw<'_> {
             Scalar::Int => &[json!(7), json!(0), json!(-2_147_483_648)],
             Scalar::Float => &[json!(0.5), json!(-12.25), json!(1e-7)],
             Scalar::Boolean => &[json!(false), json!(true)],
+            Scalar::Date => &[json!("2024-02-29")],
             Scalar::DateTime => &[json!("2026-02-28T12:30:00.000Z")],
             Scalar::Long => &[json!("9007199254740993"), json!("-1")],
             Scalar::Decimal => &[json!("12.50")],

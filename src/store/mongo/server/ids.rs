@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::{
     Client, Collection,
-    bson::{Document, RawDocument, RawDocumentBuf, doc},
+    bson::{Document, RawDocument, RawDocumentBuf, doc, raw::RawBsonRef},
     error::Error,
 };
 use tidegate_core::id::IdType;
@@ -17,7 +17,7 @@ use tokio::time::Duration;
 use super::{ServerRequirements, SyncedCollection, collections::is_plain};
 use crate::store::{
     finding::{Finding, Topic},
-    mongo::{error::loggable, layout::is_id},
+    mongo::{error::loggable, layout::is_id, legacy_uuids::is_legacy_uuid},
 };
 
 /// The number of ids that are read at each end of the `_id` index. Ids of one BSON type stand beside each other there.
@@ -110,9 +110,15 @@ impl IdSample {
         if odd == 0 {
             return None;
         }
-        let found = format!(
+        let mut found = format!(
             "{odd} of {all} _ids that were looked at in the collection {name} are not of the model's idType {id_type}"
         );
+        let legacy = self.count(is_legacy_uuid);
+        if legacy > 0 {
+            found += &format!(
+                ", and {legacy} of them are legacy UUIDs (binary subtype 3), which drivers read differently: give these documents _ids of subtype 4"
+            );
+        }
         if !self.is_of_another_type(id_type) {
             let message = format!("{found}; their documents are withheld from clients");
             return Some(Finding::warning(Topic::Ids, message));
@@ -137,11 +143,15 @@ impl IdSample {
     }
 
     fn odd(&self, id_type: IdType) -> usize {
-        let is_odd = |bytes: &&Vec<u8>| {
+        self.0.len() - self.count(|id| is_id(id_type, id))
+    }
+
+    fn count(&self, is_such: impl Fn(RawBsonRef<'_>) -> bool) -> usize {
+        let is_such = |bytes: &&Vec<u8>| {
             let id = RawDocument::from_bytes(bytes).ok();
             let id = id.and_then(|document| document.get("_id").ok().flatten());
-            !id.is_some_and(|id| is_id(id_type, id))
+            id.is_some_and(&is_such)
         };
-        self.0.iter().filter(is_odd).count()
+        self.0.iter().filter(is_such).count()
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         Committed, DecideFn, Snapshot, TailEvent, WriteConflict,
         collections::{
             CollectionId, DocumentWalk, ForeignBatch, ForeignChange, ImportPosition,
-            ImportProgress, ScanPhase, WalkPosition, WithheldPage,
+            ImportProgress, ScanPhase, UnfitDocument, WalkPosition, WithheldPage,
         },
         models::Models,
     },
@@ -541,6 +541,11 @@ impl Collections for Database {
             let missing = keys.iter().filter(|key| inner.document(key).is_none());
             missing.cloned().collect()
         }))
+    }
+
+    async fn unfit(&self, _: &[DocumentKey]) -> Result<Vec<UnfitDocument>, StoreError> {
+        self.call().await;
+        Ok(Vec::new())
     }
 
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError> {

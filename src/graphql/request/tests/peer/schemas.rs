@@ -10,12 +10,13 @@ use super::{operations::default_literal, tape::Tape};
 use crate::graphql::{Api, ApiOptions};
 
 /// A scalar of models and a default for it.
-const SCALARS: [(&str, &str); 12] = [
+const SCALARS: [(&str, &str); 13] = [
     ("String", "\"say \\\"hi\\\" \\\\ ü\""),
     ("Int", "-2147483648"),
     ("Float", "0.1"),
     ("Boolean", "true"),
     ("ID", "\"x-1\""),
+    ("Date", "\"1969-07-20\""),
     ("DateTime", "\"1969-07-20T20:17:40.123Z\""),
     ("Long", "\"-9223372036854775808\""),
     ("Decimal", "\"0.10\""),
