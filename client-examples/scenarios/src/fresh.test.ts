@@ -132,10 +132,11 @@ async function prints(_: string, printed: () => string): Promise<void> {
   await until(() => Promise.resolve(printed().includes("APPLIED: Made by TypeScript")), printed, START_MS);
 }
 
+/** A gateway that begins answers that it waits for its store. */
 async function answer(...addresses: readonly string[]): Promise<void> {
   const all = (): Promise<boolean> =>
     Promise.all(addresses.map((it) => fetch(it))).then(
-      () => true,
+      (answers) => answers.every(({ ok }) => ok),
       () => false,
     );
   await until(all, () => `${addresses.join(" and ")} answer`, START_MS);
