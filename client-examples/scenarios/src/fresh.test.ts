@@ -83,6 +83,7 @@ async function whileTheyRun(
     env: {
       CARGO_TARGET_DIR: `${ROOT}target`,
       ...process.env,
+      TIDEGATE_LOG: "warn",
       STATE: await mkdtemp(join(scratch, "state-")),
       PATH: TIDEGATE_BINARY === undefined ? PATH : `${scratch}:${PATH}`,
     },
