@@ -2,7 +2,6 @@
 //!
 //! Each module below checks one part of a model. [`super`] defines the model.
 
-mod bson;
 mod constraints;
 mod defaults;
 mod directives;
@@ -15,6 +14,7 @@ mod names;
 mod report;
 mod roots;
 mod sdl;
+mod stored_types;
 mod templates;
 mod types;
 mod upkeep;

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use apollo_compiler::{Node, ast::FieldDefinition};
 
 use super::{
-    bson, constraints, defaults,
+    constraints, defaults,
     directives::DirectiveArguments,
     evolution, foreign, keys,
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
+    stored_types,
 };
 use crate::model::{
     Constraint, DefaultValue, Field, FieldType, MergeStrategy, Model, STORED_ID, Scalar, Shape,
@@ -116,7 +117,7 @@ fn read(
             "put it on a field of a document whose type is a synced type; the id stands in a field of its own",
         );
     }
-    let bson = bson::read(definition, &outline.ty, report);
+    let bson = stored_types::read(definition, &outline.ty, report);
     let constraint = DirectiveArguments::of(directives, "constraint")
         .map(|arguments| constraints::read(&definition.name, &outline.ty, arguments, report))
         .unwrap_or_default();

@@ -8,13 +8,13 @@ use apollo_compiler::{
 };
 
 use super::{
-    bson,
     directives::DirectiveArguments,
     evolution,
     fields::{self, FieldContext, OwnerKind},
     indexes,
     report::{DiagnosticReport, did_you_mean},
     roots::Roots,
+    stored_types,
     templates::{self, FieldTemplates, TemplateFieldRule},
     upkeep,
 };
@@ -73,7 +73,7 @@ pub(super) fn read(
     for field in &mut fields {
         field.nulls_misfits = nulls_misfits && !field.ty.required;
     }
-    bson::of_references(context.sdl, object, &references, &mut fields, report);
+    stored_types::of_references(context.sdl, object, &references, &mut fields, report);
     let templates = FieldTemplates {
         sdl: context.sdl,
         object,
