@@ -1,6 +1,7 @@
 //! The application: it connects the modules. It alone owns the clock and randomness.
 
 mod doctor;
+mod infer;
 mod lead;
 mod open_store;
 
@@ -21,7 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::{
     doctor::{Report, examine_all},
-    lead::{OwnModel, Planned},
+    infer::{InferOptions, infer_model},
+    lead::{OwnModel, Planned, Progress, expect_in_force},
     open_store::{Examined, examine, open, open_to_read, sample_documents},
 };
 use crate::{
@@ -241,7 +243,7 @@ pub(crate) fn expiry(retention: Duration) -> Timestamp {
 }
 
 /// The clock of the whole gateway.
-fn system_clock() -> Clock {
+pub(crate) fn system_clock() -> Clock {
     Arc::new(now)
 }
 

@@ -7,8 +7,10 @@ mod check;
 mod dev;
 mod doctor;
 mod import;
+mod infer;
 mod maintain;
 mod model;
+mod person;
 mod serve;
 mod token;
 
@@ -38,6 +40,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Run in production, by a configuration
     Serve(serve::ServeArgs),
+    /// Draw a model from a MongoDB database, for you to finish
+    Model(infer::InferArgs),
     /// Print the generated API as SDL
     Schema(ModelArgs),
     /// Print ready-made operations for the model, for code generators
@@ -52,6 +56,10 @@ enum Command {
     Collect(maintain::CollectArgs),
     /// Import what other services wrote to MongoDB, and show how far that is
     Import(import::ImportArgs),
+    /// Erase what the store keeps of a person, or documents
+    Erase(person::EraseArgs),
+    /// Print what the store keeps of a person, as JSON lines
+    Export(person::ExportArgs),
     /// Begin a new epoch, as after a restore from backup: every client resets
     RotateEpoch(maintain::StoreArgs),
 }
@@ -100,6 +108,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Model(args) => infer::run(&args),
         Command::Schema(args) => model::schema(&args),
         Command::Operations(args) => model::operations(&args),
         Command::Check(args) => check::run(&args),
@@ -107,6 +116,8 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Collect(args) => maintain::collect(&args),
         Command::Import(args) => import::run(&args),
+        Command::Erase(args) => person::erase(&args),
+        Command::Export(args) => person::export(&args),
         Command::RotateEpoch(args) => maintain::rotate_epoch(&args),
     };
     match done {

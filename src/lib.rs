@@ -11,6 +11,7 @@ mod files;
 mod fixtures;
 pub mod graphql;
 pub mod http;
+mod infer;
 mod large;
 pub mod limits;
 mod lock;

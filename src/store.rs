@@ -29,8 +29,8 @@ use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
     generation::{ModelState, Standing},
     id::{
-        ApiHash, ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName,
-        UserId,
+        ApiHash, ClientId, ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq,
+        TypeName, UserId,
     },
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
@@ -227,6 +227,25 @@ pub trait Snapshot: Send {
     /// What is kept of a client.
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError>;
 
+    /// The clients of a user that have a state, in the order of their names after one of them, at most `limit`.
+    async fn clients_of_user(
+        &mut self,
+        _user: &UserId,
+        _after: Option<&ClientId>,
+        _limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// All that the inbox holds, open and settled, in the order of ids after one of them, at most `limit`.
+    async fn walk_conflicts(
+        &mut self,
+        _after: Option<&ConflictId>,
+        _limit: usize,
+    ) -> Result<ConflictWalk, StoreError> {
+        Ok(ConflictWalk::default())
+    }
+
     /// Counts the clients whose last push is not older than `since`, by the API that their app was made for. At most
     /// `limit` clients are counted.
     async fn clients_by_api(
@@ -329,6 +348,15 @@ impl InboxScan {
         }
         !self.has_more
     }
+}
+
+/// Part of a walk over the whole inbox.
+#[derive(Debug, Clone, Default)]
+pub struct ConflictWalk {
+    /// The conflicts. One that cannot be read is left out, with a line in the log.
+    pub records: Vec<InboxRecord>,
+    /// The last one that was passed; `None` at the end.
+    pub next: Option<ConflictId>,
 }
 
 /// Entries that were asked for by their keys.

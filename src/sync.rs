@@ -8,7 +8,9 @@ mod commit;
 mod decline;
 mod digests;
 mod doctor;
+mod erase;
 mod error;
+mod export;
 mod grants;
 mod import;
 mod in_step;
@@ -55,7 +57,9 @@ pub use self::{
     decline::DeclineRequest,
     digests::examine_digests,
     doctor::FeedExamination,
+    erase::{Erased, Eraser},
     error::SyncError,
+    export::Export,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     in_step::bring_in_step,
     inbox::{InboxEntry, InboxPage, InboxRequest, SentResolution},

@@ -16,7 +16,7 @@ use regex::Regex;
 
 pub use self::{
     ambiguity::FieldAmbiguity,
-    parse::{Diagnostic, Diagnostics, Severity},
+    parse::{Diagnostic, Diagnostics, Severity, default_plural, default_singular, is_root_taken},
     scalar::Scalar,
     scope::{ScopeTemplate, Segment, is_canonical},
     template::{FillError, Placeholder, Template, TemplateError},

@@ -7,6 +7,7 @@ mod admit;
 mod attribution;
 mod conflicts;
 mod earlier;
+mod erase;
 mod overlay;
 mod reads;
 mod resolve;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 use self::overlay::key_of;
 pub use self::{
     admit::CURRENT_BYTES_MAX,
+    erase::{Erasure, erase_documents, erased_client},
     reads::{predicted_scope, reads},
     resolve::{Resolution, ResolveRequest},
     stamp::{is_in_its_scope, stamp, stamp_and_withhold, stamp_reads},

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::{
     change::Rejection,
+    checkpoint::TokenKey,
     entry::{Entry, FeedItem, Marker, Record},
     generation::{ModelState, Standing},
     id::{
@@ -214,10 +215,17 @@ pub struct Writes {
     pub uncounted: BTreeSet<GiverAndUser>,
     /// Client states, each replacing the one of its key.
     pub clients: Vec<(ClientKey, ClientState)>,
+    /// Clients whose states are removed.
+    pub clients_removed: Vec<ClientKey>,
+    /// The secret under which last ids of erased clients are kept, if some are from now on. Then a commit looks there for
+    /// the requested clients that have no state ([`erased_client`](crate::push::erased_client)).
+    pub erasure: Option<TokenKey>,
     /// The new records of these conflicts, each replacing the one before.
     pub inbox: Vec<InboxRecord>,
     /// Settled conflicts to remove.
     pub resolutions_removed: Vec<ConflictId>,
+    /// Conflicts to remove, open or settled, because somebody's traces are erased.
+    pub conflicts_removed: Vec<ConflictId>,
     /// Tombstones and markers to remove, exactly these.
     pub collected: Vec<FeedItem>,
     /// Floors to raise.

@@ -111,7 +111,7 @@ impl OwnModel {
         let lead = record.known.get(&record.state.lead);
         if lead.is_some_and(|lead| lead.text != self.text) {
             return Err(StoreError::Unsuitable(
-                "the store is served with another model, and only that one imports: use its file, or start a gateway with this one, which imports too; `tidegate check` says what it changes".to_owned(),
+                "the store is served with another model, and this command needs that one: use its file, or start a gateway with this one first; `tidegate check` says what it changes".to_owned(),
             ));
         }
         Ok(())
@@ -216,19 +216,38 @@ impl OwnModel {
     }
 }
 
+/// Expects that the model leads the store, and serves as it: what this process writes is then never of another model.
+///
+/// # Errors
+/// [`AppError`], with what to do.
+pub(crate) async fn expect_in_force(
+    store: &dyn Store,
+    model: &Arc<Model>,
+    text: &str,
+) -> Result<(), AppError> {
+    let own = OwnModel::new(model, text)?;
+    let models = store.models();
+    own.expect_in_force(models.as_ref()).await?;
+    let record = models.record().await?;
+    if let Some(lead) = record.generation_of(&own.text) {
+        models.serve_as(lead).await?;
+    }
+    Ok(())
+}
+
 /// Shows and logs how far a walk through a store has come.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     what: &'static str,
 }
 
 impl Progress {
-    pub(super) fn new(what: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(format!("documents {what}"));
         Self { bar, what }
     }
 
-    pub(super) fn passed(&self, documents: usize) {
+    pub(crate) fn passed(&self, documents: usize) {
         let before = self.bar.position();
         self.bar.inc(documents as u64);
         let (documents, what) = (self.bar.position(), self.what);

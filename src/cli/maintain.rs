@@ -6,7 +6,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_core::model::Model;
 
-use super::{CliError, CliResult, ConfigArgs, block_on, dev, model, print_error, serve};
+use super::{
+    CliError, CliResult, ConfigArgs, block_on, dev,
+    model::{self, LoadedModel},
+    print_error, serve,
+};
 use crate::{
     app::{self, Examined},
     config::{StoreConfig, StoreUrl, parse_duration},
@@ -44,13 +48,15 @@ fn parse_age(text: &str) -> Result<Duration, String> {
 }
 
 /// The store to work on, and the model of its documents.
-struct StoreTarget {
+pub(super) struct StoreTarget {
     config: StoreConfig,
-    model: Arc<Model>,
+    pub(super) model: Arc<Model>,
+    /// The text of the model.
+    pub(super) text: String,
 }
 
 impl StoreArgs {
-    fn resolve(&self) -> Result<StoreTarget, CliError> {
+    pub(super) fn resolve(&self) -> Result<StoreTarget, CliError> {
         let (config, model) = match (&self.config, &self.store) {
             (Some(path), _) => {
                 let config = serve::load(&ConfigArgs {
@@ -64,9 +70,11 @@ impl StoreArgs {
                 (StoreConfig::new(url), None)
             }
         };
+        let LoadedModel { model, text, .. } = model::load(model.as_deref())?;
         Ok(StoreTarget {
             config,
-            model: model::load(model.as_deref())?.model,
+            model,
+            text,
         })
     }
 }
@@ -81,7 +89,7 @@ pub(super) fn collect(args: &CollectArgs) -> CliResult {
     let age = args.older_than.unwrap_or(place.config.tombstone_retention);
     let before = app::expiry(age);
     block_on(async {
-        let store = existing(&place).await?;
+        let store = place.existing().await?;
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{spinner} {human_pos} collected, {per_sec}",
         )?);
@@ -99,7 +107,7 @@ pub(super) fn collect(args: &CollectArgs) -> CliResult {
 pub(super) fn rotate_epoch(args: &StoreArgs) -> CliResult {
     let place = args.resolve()?;
     block_on(async {
-        let store = existing(&place).await?;
+        let store = place.existing().await?;
         let epoch = app::new_epoch();
         sync::rotate_epoch(store.as_ref(), epoch.clone()).await?;
         print_error(&format!(
@@ -109,18 +117,19 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> CliResult {
     })
 }
 
-/// Opens an existing store: maintenance never makes or converts one by mistake.
-async fn existing(place: &StoreTarget) -> Result<Arc<dyn Store>, CliError> {
-    let StoreTarget { config, model } = place;
-    let Examined { presence, findings } = app::examine(config, model).await?;
-    refuse_obstacles(&findings)?;
-    match presence {
-        StorePresence::Current => Ok(app::open(config, model).await?.0),
-        StorePresence::None => Err(format!("there is no store in {}", config.url).into()),
-        StorePresence::Convertible => {
-            let reason =
-                "has the format before; start a gateway of this version first, which converts it";
-            Err(format!("the store in {} {reason}", config.url).into())
+impl StoreTarget {
+    /// Opens an existing store: maintenance never makes or converts one by mistake.
+    pub(super) async fn existing(&self) -> Result<Arc<dyn Store>, CliError> {
+        let Self { config, model, .. } = self;
+        let Examined { presence, findings } = app::examine(config, model).await?;
+        refuse_obstacles(&findings)?;
+        match presence {
+            StorePresence::Current => Ok(app::open(config, model).await?.0),
+            StorePresence::None => Err(format!("there is no store in {}", config.url).into()),
+            StorePresence::Convertible => {
+                let reason = "has the format before; start a gateway of this version first, which converts it";
+                Err(format!("the store in {} {reason}", config.url).into())
+            }
         }
     }
 }

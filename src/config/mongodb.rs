@@ -37,6 +37,16 @@ impl MongodbUrl {
         })
     }
 
+    /// Reads a URL, with a user and a password that it does not name itself.
+    pub(crate) fn with_login(
+        url: &str,
+        user: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Self, InvalidMongodbUrl> {
+        let filled = Credentials::of(url).map(|login| login.filled(user, password));
+        Self::parse(filled.as_deref().unwrap_or(url))
+    }
+
     /// Whether its user needs a password that is missing.
     pub(super) fn lacks_a_password(&self) -> bool {
         self.connection.credential.as_ref().is_some_and(|who| {

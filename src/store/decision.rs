@@ -43,8 +43,11 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         users,
         uncounted: _,
         clients,
+        clients_removed,
+        erasure,
         inbox,
         resolutions_removed: forgotten,
+        conflicts_removed: erased,
         collected,
         floors,
         version_floor,
@@ -54,9 +57,9 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         answers: _,
     } = writes;
     let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
-    let no_states =
-        users.is_empty() && clients.is_empty() && collected.is_empty() && floors.is_empty();
-    let no_conflicts = inbox.is_empty() && forgotten.is_empty();
+    let no_clients = clients.is_empty() && clients_removed.is_empty() && erasure.is_none();
+    let no_states = no_clients && users.is_empty() && collected.is_empty() && floors.is_empty();
+    let no_conflicts = inbox.is_empty() && forgotten.is_empty() && erased.is_empty();
     no_records
         && no_states
         && no_conflicts

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tidegate_core::{
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
+    id::{ClientId, ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -20,7 +20,8 @@ use tidegate_core::{
 };
 
 use super::{
-    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, StoreState,
+    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    StoreError, StoreState,
 };
 
 /// What becomes of what is read. By default it is shown as it is.
@@ -143,6 +144,23 @@ impl<L: ReadLayer> Snapshot for LayeredSnapshot<L> {
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         self.inner.client(key).await
+    }
+
+    async fn clients_of_user(
+        &mut self,
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
+        self.inner.clients_of_user(user, after, limit).await
+    }
+
+    async fn walk_conflicts(
+        &mut self,
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, StoreError> {
+        self.inner.walk_conflicts(after, limit).await
     }
 
     async fn clients_by_api(

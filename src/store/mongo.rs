@@ -36,6 +36,7 @@ mod position;
 mod progress;
 mod reader;
 mod resumable;
+mod sample;
 mod server;
 mod slots;
 mod snapshot;
@@ -67,7 +68,6 @@ use tidegate_core::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::model_note::client_options;
 use self::{
     capped::Capped,
     collections::{MongoCollections, SeenCollections},
@@ -82,6 +82,10 @@ use self::{
     numbers::LeasedNumbers,
     slots::TransactionSlots,
     snapshot::MongoSnapshot,
+};
+pub use self::{
+    model_note::client_options,
+    sample::{Listed, Sampler, Unread},
 };
 use super::{
     Committed, DecideFn, Snapshot, Store, StoreError, TailEvent,

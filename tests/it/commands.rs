@@ -244,6 +244,9 @@ fn help_and_mistyped_commands_lead_on() {
         "collect",
         "import",
         "rotate-epoch",
+        "model",
+        "erase",
+        "export",
     ] {
         assert_says(&help, &[command]);
         assert_says(

@@ -1,5 +1,6 @@
 //! docs/existing-data.md, step by step: a team adopts Tidegate on the database that it has, with authentication on.
 
+mod drawn;
 mod drivers;
 mod neighbours;
 mod shell;

@@ -14,6 +14,7 @@ mod deploys;
 mod disk;
 mod docs;
 mod embedded;
+mod erase;
 mod evolution;
 mod existing_data;
 mod faults;

@@ -24,13 +24,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use apollo_compiler::ast::{Document, EnumTypeDefinition, ObjectTypeDefinition};
 
-pub use self::report::{Diagnostic, Diagnostics, Severity};
 use self::{
     directives::DirectiveArguments,
     fields::{FieldContext, OwnerKind},
     report::{DiagnosticReport, Source},
     roots::Roots,
     sdl::Sdl,
+};
+pub use self::{
+    report::{Diagnostic, Diagnostics, Severity},
+    roots::{default_plural, default_singular, is_root_taken},
 };
 use super::{
     Access, DocumentType, EmbeddedType, EnumType, EnumValue, GrantRule, LIST_ITEMS_MAX, Model,

@@ -1,10 +1,11 @@
 //! What is kept of clients beside their states: which of them can repeat their last push, and since when.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Bound};
 
 use redb::ReadOnlyTable;
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
+    push::{ClientState, erased_client},
     transaction::{ExpiryQuery, Reads},
     value::Timestamp,
 };
@@ -28,12 +29,48 @@ impl ReadView {
             let table = transaction.open_table(CLIENTS)?;
             in_order(keys, bytes_max, |key| {
                 let row = table.get((key.user.as_str(), key.client.as_str()))?;
+                let row = match row {
+                    None => {
+                        let kept = erased_client(&self.state.token_key, key);
+                        table.get((kept.user.as_str(), kept.client.as_str()))?
+                    }
+                    row => row,
+                };
                 let state = row.map(|row| {
                     let state = codec::decode_client(row.value()).map_err(unreadable)?;
                     Ok((row.value().len(), state))
                 });
                 state.transpose()
             })
+        })
+    }
+
+    /// The clients of a user in the order of their names.
+    pub(super) fn clients_of_user(
+        &self,
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CLIENTS)?;
+            let after = (user.as_str(), after.map_or("", ClientId::as_str));
+            let mut clients = Vec::new();
+            let rows = table.range::<(&str, &str)>((Bound::Excluded(after), Bound::Unbounded))?;
+            for row in rows.take(limit) {
+                let (names, bytes) = row?;
+                let (of_user, client) = names.value();
+                if of_user != user.as_str() {
+                    break;
+                }
+                let key = ClientKey {
+                    user: user.clone(),
+                    client: ClientId::new(client).map_err(unreadable)?,
+                };
+                let state = codec::decode_client(bytes.value()).map_err(unreadable)?;
+                clients.push((key, state));
+            }
+            Ok(clients)
         })
     }
 

@@ -20,7 +20,7 @@ use super::{
     tables::{CONFLICTS, DISPUTED, INBOX, RESOLVED, WAITING, names},
     view::{ReadView, expect_ascending, in_order, unreadable},
 };
-use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec, or_logged};
+use crate::store::{ConflictWalk, Conflicts, InboxRange, InboxScan, StoreError, codec, or_logged};
 
 impl ReadView {
     pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
@@ -134,6 +134,30 @@ impl ReadView {
         })
     }
 
+    /// All conflicts in the order of their ids.
+    pub(super) fn walk_conflicts(
+        &self,
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CONFLICTS)?;
+            let after = after.map_or("", ConflictId::as_str);
+            let mut walk = ConflictWalk::default();
+            for row in table
+                .range::<&str>((Bound::Excluded(after), Bound::Unbounded))?
+                .take(limit)
+            {
+                let (id, bytes) = row?;
+                let id = ConflictId::new(id.value()).map_err(unreadable)?;
+                let record = or_logged(bytes.value(), codec::decode_record(bytes.value()));
+                walk.records.extend(record);
+                walk.next = Some(id);
+            }
+            Ok(walk)
+        })
+    }
+
     pub(super) fn forgettable(&self, expired: ExpiryQuery) -> Result<Vec<ConflictId>, StoreError> {
         self.watched(|transaction| {
             let table = transaction.open_table(RESOLVED)?;
@@ -169,7 +193,8 @@ pub(super) fn write(
         tables.remove(record.id())?;
         tables.place(record)?;
     }
-    for id in &writes.resolutions_removed {
+    let removed = writes.resolutions_removed.iter();
+    for id in removed.chain(&writes.conflicts_removed) {
         tables.remove(id)?;
     }
     Ok(tables.touched)

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tidegate_core::{
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
+    id::{ClientId, ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -27,8 +27,8 @@ use super::{
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
 use crate::store::{
-    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, StoreState,
-    ended_early,
+    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    StoreError, StoreState, ended_early,
 };
 
 /// How often one read is attempted. Each attempt after the first follows a write that failed meanwhile.
@@ -213,6 +213,27 @@ impl Snapshot for EmbeddedSnapshot {
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         let key = key.clone();
         self.read(move |view| Ok(view.clients([&key], 0)?.found.remove(&key)))
+            .await
+    }
+
+    async fn clients_of_user(
+        &mut self,
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
+        let (user, after) = (user.clone(), after.cloned());
+        self.read(move |view| view.clients_of_user(&user, after.as_ref(), limit))
+            .await
+    }
+
+    async fn walk_conflicts(
+        &mut self,
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, StoreError> {
+        let after = after.cloned();
+        self.read(move |view| view.walk_conflicts(after.as_ref(), limit))
             .await
     }
 

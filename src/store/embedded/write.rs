@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Record},
-    id::{ClientKey, DocumentKey, NameError, Scope, Seq, UserId, Version},
+    id::{DocumentKey, NameError, Scope, Seq, UserId, Version},
     membership::UserChange,
-    push::ClientState,
     transaction::Writes,
     view::RecordHead,
 };
@@ -55,7 +54,7 @@ pub(super) fn write(
     keeps_sums: bool,
 ) -> Result<CommitEvents, StoreError> {
     write_meta(transaction, before, writes)?;
-    write_clients(transaction, &writes.clients)?;
+    write_clients(transaction, writes)?;
     write_users(transaction, before, &writes.users)?;
     let mut tables = RecordTables::open(transaction, keeps_sums)?;
     for item in &writes.collected {
@@ -86,13 +85,15 @@ fn write_meta(
     Ok(())
 }
 
-fn write_clients(
-    transaction: &WriteTransaction,
-    clients: &[(ClientKey, ClientState)],
-) -> Result<(), StoreError> {
+fn write_clients(transaction: &WriteTransaction, writes: &Writes) -> Result<(), StoreError> {
     let mut table = transaction.open_table(CLIENTS)?;
     let mut pushed = transaction.open_table(PUSHED)?;
-    for (key, state) in clients {
+    for key in &writes.clients_removed {
+        let names = (key.user.as_str(), key.client.as_str());
+        table.remove(names)?;
+        pushed.remove(names)?;
+    }
+    for (key, state) in &writes.clients {
         let bytes = codec::encode_client(state);
         let names = (key.user.as_str(), key.client.as_str());
         table.insert(names, bytes.as_slice())?;

@@ -15,8 +15,9 @@ use tidegate_core::{
 
 use super::{
     error::MongoError,
-    names::StateKey,
+    names::{StateKey, clients_of},
     reader::{KEYS_MAX, SessionReader, text, unreadable},
+    state::client_state,
 };
 use crate::store::{ClientCount, codec};
 
@@ -49,6 +50,32 @@ impl SessionReader<'_> {
                 .await?;
         }
         Ok(counts)
+    }
+
+    /// The clients of a user in the order of their names.
+    pub(super) async fn clients_of_user(
+        &mut self,
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, MongoError> {
+        let context = self.context;
+        let (first, end) = clients_of(user, after);
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit.max(1)).unwrap_or(i64::MAX))
+            .build();
+        let filter = doc! { "_id": { "$gt": first, "$lt": end } };
+        let mut clients = Vec::new();
+        let each = |raw: &RawDocument| {
+            if let Some(StateKey::Client { user, client }) = StateKey::of(text(raw, "_id")?) {
+                clients.push(client_state(user, client, raw)?);
+            }
+            Ok(true)
+        };
+        self.find_each(&context.names.state, filter, options, each)
+            .await?;
+        Ok(clients)
     }
 
     /// Clients that have pushed since, by the API of their app.

@@ -18,10 +18,10 @@ use tidegate_core::{
 use super::{
     error::MongoError,
     names::entry_id,
-    reader::{KEYS_MAX, SessionReader, corrupt},
+    reader::{KEYS_MAX, SessionReader, corrupt, text, unreadable},
     write::{StatementKind, WritePlan, decision_failed},
 };
-use crate::store::{Conflicts, InboxRange, InboxScan, codec, or_logged};
+use crate::store::{ConflictWalk, Conflicts, InboxRange, InboxScan, codec, or_logged};
 
 impl SessionReader<'_> {
     /// Conflicts in the order of `ids`, as far as their records have room. The first one that exists always has.
@@ -123,6 +123,32 @@ impl SessionReader<'_> {
         Ok(scan)
     }
 
+    /// All conflicts in the order of their ids.
+    pub(super) async fn walk_conflicts(
+        &mut self,
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, MongoError> {
+        let context = self.context;
+        let filter = doc! { "_id": { "$gt": after.map_or("", ConflictId::as_str) } };
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit.max(1)).unwrap_or(i64::MAX))
+            .build();
+        let mut walk = ConflictWalk::default();
+        let each = |raw: &RawDocument| {
+            let id = ConflictId::new(text(raw, "_id")?).map_err(unreadable)?;
+            let bytes = raw.as_bytes();
+            walk.records
+                .extend(or_logged(bytes, codec::decode_record(bytes)));
+            walk.next = Some(id);
+            Ok(true)
+        };
+        self.find_each(&context.names.conflicts, filter, options, each)
+            .await?;
+        Ok(walk)
+    }
+
     /// Conflicts that were settled long ago, the oldest first.
     pub(super) async fn forgettable(
         &mut self,
@@ -169,7 +195,11 @@ impl WritePlan<'_> {
             self.push(StatementKind::Update, collection, update, None);
             self.changes_inbox(scope);
         }
-        for id in &writes.resolutions_removed {
+        if !writes.conflicts_removed.is_empty() {
+            self.changes_inbox(None);
+        }
+        let removed = writes.resolutions_removed.iter();
+        for id in removed.chain(&writes.conflicts_removed) {
             let delete = rawdoc! { "q": { "_id": id.as_str() }, "limit": 1 };
             self.push(StatementKind::Delete, collection, delete, None);
         }

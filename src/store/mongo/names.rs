@@ -4,7 +4,7 @@
 
 use tidegate_core::{
     entry::Record,
-    id::{ClientKey, DocumentKey, Scope, TypeName, UserId},
+    id::{ClientId, ClientKey, DocumentKey, Scope, TypeName, UserId},
 };
 
 /// Tidegate's own collections.
@@ -38,6 +38,8 @@ pub(super) const MODEL: &str = "model";
 pub(super) const MODEL_TYPES: &str = "modelTypes";
 /// Exists once a conflict has been opened. Before that the inbox need not be read.
 pub(super) const INBOX: &str = "inbox";
+/// The secret under which last ids of erased clients are kept. It exists once some are.
+pub(super) const ERASURE: &str = "erasure";
 /// Which gateway imports.
 pub(super) const LEASE: &str = "importer";
 /// How far the import has come. The number is that of the model's generation.
@@ -104,6 +106,13 @@ pub(super) fn scope_id(scope: &Scope) -> String {
 
 pub(super) fn client_id(key: &ClientKey) -> String {
     format!("{CLIENT}\0{}\0{}", key.user, key.client)
+}
+
+/// The key before all clients of a user and after this one, and the key after them.
+pub(super) fn clients_of(user: &UserId, after: Option<&ClientId>) -> (String, String) {
+    let after = after.map_or("", ClientId::as_str);
+    let first = format!("{CLIENT}\0{user}\0{after}");
+    (first, format!("{CLIENT}\0{user}\u{1}"))
 }
 
 pub(super) fn user_id(user: &UserId) -> String {
@@ -202,8 +211,6 @@ pub(super) const LIVE_END: &str = "live\u{1}";
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::id::ClientId;
-
     use super::*;
 
     #[test]

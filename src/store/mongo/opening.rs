@@ -125,7 +125,7 @@ pub(super) async fn with_other_connections(
 /// Reads from the primary everywhere. If the URL names no time-out, sets one that lets a request be answered in time.
 /// Each read names its own read concern: one of the client would replace that of snapshot sessions (driver 3.9), whose
 /// reads would then be of different moments.
-fn client_options(given: &ClientOptions) -> ClientOptions {
+pub(super) fn client_options(given: &ClientOptions) -> ClientOptions {
     const PATIENCE: Duration = Duration::from_secs(5);
     /// The default of other drivers. With this driver's default of ten, pulls would wait for one another.
     const POOL: u32 = 100;

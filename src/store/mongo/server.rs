@@ -19,6 +19,7 @@ use tidegate_core::id::IdType;
 use tokio::time::timeout;
 
 use self::diagnosis::diagnose;
+pub(super) use self::{collections::unsyncable, rights::UNAUTHORIZED};
 use super::opening::primary;
 use crate::store::{
     StoreError,
@@ -219,12 +220,7 @@ async fn examine_deployment(
     options: &ClientOptions,
     needs: &ServerRequirements,
 ) -> Result<Examined, ServerProblem> {
-    let admin = client.database("admin");
-    let hello = admin.run_command(doc! {"hello": 1});
-    let hello = match hello.selection_criteria(primary()).await {
-        Ok(hello) => hello,
-        Err(error) => return Err(diagnose(options, &error).await),
-    };
+    let hello = hello(client, options).await?;
     let server = kind(&hello);
     let mut findings = obstacles(&hello, server);
     if findings.is_empty() {
@@ -238,6 +234,22 @@ async fn examine_deployment(
         findings.extend(rights::ending_sessions(client).await);
     }
     Ok(Examined { server, findings })
+}
+
+/// What the primary says of itself.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn hello(
+    client: &Client,
+    options: &ClientOptions,
+) -> Result<Document, ServerProblem> {
+    let admin = client.database("admin");
+    let hello = admin.run_command(doc! {"hello": 1});
+    match hello.selection_criteria(primary()).await {
+        Ok(hello) => Ok(hello),
+        Err(error) => Err(diagnose(options, &error).await),
+    }
 }
 
 fn kind(hello: &Document) -> Server {

@@ -12,7 +12,7 @@ use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
+    id::{ClientId, ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -21,7 +21,8 @@ use tidegate_core::{
 
 use super::{MongoContext, names::FORMAT, reader::SessionReader, state::StateQuery};
 use crate::store::{
-    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, StoreState,
+    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    StoreError, StoreState,
 };
 
 /// The store as it was at one moment.
@@ -203,8 +204,29 @@ impl Snapshot for MongoSnapshot {
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
-        let mut read = self.reader().clients(std::slice::from_ref(key), 0).await?;
+        let mut reader = self.reader();
+        let mut read = reader.clients(std::slice::from_ref(key), 0).await?;
+        if read.found.is_empty() {
+            read.found.extend(reader.erased_client(key).await?);
+        }
         Ok(read.found.remove(key))
+    }
+
+    async fn clients_of_user(
+        &mut self,
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
+        Ok(self.reader().clients_of_user(user, after, limit).await?)
+    }
+
+    async fn walk_conflicts(
+        &mut self,
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, StoreError> {
+        Ok(self.reader().walk_conflicts(after, limit).await?)
     }
 
     async fn clients_by_api(

@@ -16,7 +16,7 @@ use tidegate_core::{
     generation::ModelState,
     id::{ClientId, ClientKey, Epoch, Scope, ScopeNumber, Seq, UserId, Version},
     membership::UserState,
-    push::ClientState,
+    push::{ClientState, erased_client},
     transaction::{Fence, LoadBytesMax, Reads},
 };
 
@@ -68,6 +68,8 @@ pub(super) struct StateDocuments {
     pub(super) has_inbox: bool,
     /// The secret of checkpoints. A store of an earlier version has none.
     pub(super) token_key: Option<TokenKey>,
+    /// The secret under which last ids of erased clients are kept, if there are any.
+    erasure: Option<TokenKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
     /// The sums of scopes, if they are read for a commit that keeps them.
     pub(super) sums: HashMap<Scope, KeptSums>,
@@ -89,6 +91,7 @@ impl SessionReader<'_> {
             names::VERSION_FLOOR,
             names::INBOX,
             names::MODEL,
+            names::ERASURE,
         ];
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
         let clients = wanted.commit.into_iter().flat_map(|reads| &reads.clients);
@@ -116,8 +119,50 @@ impl SessionReader<'_> {
             }
             found.clients = self.clients(&clients, bytes_max).await?;
         }
+        if let Some(secret) = found.erasure.take() {
+            let erased = self.erased(&secret, &clients, &found.clients, bytes_max);
+            let erased = erased.await?;
+            found.clients.found.extend(erased);
+        }
         let models = self.model_state(found.lead.take()).await?;
         found.with(models)
+    }
+
+    /// The last ids of those clients that have no state and were erased.
+    async fn erased(
+        &mut self,
+        secret: &TokenKey,
+        clients: &[ClientKey],
+        found: &Clients,
+        bytes_max: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, MongoError> {
+        let clients = clients
+            .iter()
+            .filter(|key| !found.found.contains_key(*key) && !found.left_out.contains(*key));
+        let named = clients.map(|key| (erased_client(secret, key), key));
+        let named: HashMap<ClientKey, &ClientKey> = named.collect();
+        let names: Vec<ClientKey> = named.keys().cloned().collect();
+        let kept = self.clients(&names, bytes_max).await?.found.into_iter();
+        let kept = kept.filter_map(|(name, state)| Some(((*named.get(&name)?).clone(), state)));
+        Ok(kept.collect())
+    }
+
+    /// The last id of a client without a state, if it was erased.
+    pub(super) async fn erased_client(
+        &mut self,
+        client: &ClientKey,
+    ) -> Result<Option<(ClientKey, ClientState)>, MongoError> {
+        let collection = &self.context.names.state;
+        let mut found = StateDocuments::default();
+        for raw in self.by_ids(collection, [names::ERASURE]).await? {
+            found.take(&raw)?;
+        }
+        let Some(secret) = found.erasure else {
+            return Ok(None);
+        };
+        let client = std::slice::from_ref(client);
+        let erased = self.erased(&secret, client, &Clients::default(), 0).await?;
+        Ok(erased.into_iter().next())
     }
 
     /// Only heads and floors. A scope that was never written is absent.
@@ -219,9 +264,9 @@ impl StateDocuments {
             }
             Some(StateKey::Single(names::MODEL)) => self.lead = Some(models::decode_lead(raw)?),
             Some(StateKey::Single(names::TOKEN_KEY)) => {
-                let key = raw.get_binary("k").map_err(unreadable)?;
-                self.token_key = Some(TokenKey(key.bytes.try_into().map_err(unreadable)?));
+                self.token_key = Some(secret(raw)?);
             }
+            Some(StateKey::Single(names::ERASURE)) => self.erasure = Some(secret(raw)?),
             Some(StateKey::Single(names::INBOX)) => self.has_inbox = true,
             Some(StateKey::Single(names::LEASE)) => {
                 self.lease = Some(Fence(raw.get_i64("fence").map_err(unreadable)?));
@@ -232,6 +277,11 @@ impl StateDocuments {
     }
 }
 
+fn secret(raw: &RawDocument) -> Result<TokenKey, MongoError> {
+    let key = raw.get_binary("k").map_err(unreadable)?;
+    Ok(TokenKey(key.bytes.try_into().map_err(unreadable)?))
+}
+
 /// The error of a store without an epoch: its database was dropped, or is being restored.
 pub(super) fn gone() -> MongoError {
     let reason = "its epoch is missing, as after dropDatabase; bring the store back, or restart the gateways to begin an empty one";
@@ -239,7 +289,7 @@ pub(super) fn gone() -> MongoError {
 }
 
 /// Reads what is kept of a client.
-fn client_state(
+pub(super) fn client_state(
     user: &str,
     client: &str,
     raw: &RawDocument,

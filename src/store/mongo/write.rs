@@ -15,9 +15,10 @@ use std::{
 use bytes::Bytes;
 use mongodb::{
     ClientSession,
-    bson::{RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc},
+    bson::{Binary, RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc, spec::BinarySubtype},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     digest::SumChanges,
     entry::{Entry, FeedItem, Record},
     id::{DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
@@ -222,6 +223,14 @@ impl<'b> WritePlan<'b> {
             let document = rawdoc! { "_id": names::VERSION_FLOOR, "v": floor.0 };
             self.put_state(names::VERSION_FLOOR, document, true);
         }
+        if let Some(TokenKey(secret)) = &writes.erasure {
+            let secret = Binary {
+                subtype: BinarySubtype::Generic,
+                bytes: secret.to_vec(),
+            };
+            let document = rawdoc! { "_id": names::ERASURE, "k": secret };
+            self.put_state(names::ERASURE, document, false);
+        }
         if !has_inbox && opened_in(writes).next().is_some() {
             let document = rawdoc! { "_id": names::INBOX };
             self.put_state(names::INBOX, document, false);
@@ -229,6 +238,9 @@ impl<'b> WritePlan<'b> {
     }
 
     fn add_clients(&mut self, writes: &Writes) -> Result<(), MongoError> {
+        for key in &writes.clients_removed {
+            self.remove_state(&client_id(key));
+        }
         for (key, state) in &writes.clients {
             let id = client_id(key);
             let mut document = rawdoc! { "_id": id.as_str() };

@@ -17,6 +17,9 @@ impl State {
     pub fn write(&mut self, writes: &Writes) -> Vec<FeedItem> {
         let items = self.write_feed(writes);
         self.clients.extend(writes.clients.iter().cloned());
+        for key in &writes.clients_removed {
+            self.clients.remove(key);
+        }
         for (user, change) in &writes.users {
             let state = self.users.entry(user.clone()).or_default();
             state.stamp += 1;
@@ -102,7 +105,8 @@ impl State {
         for record in &writes.inbox {
             self.inbox.insert(record.id().clone(), record.clone());
         }
-        for id in &writes.resolutions_removed {
+        let removed = writes.resolutions_removed.iter();
+        for id in removed.chain(&writes.conflicts_removed) {
             self.inbox.remove(id);
         }
     }

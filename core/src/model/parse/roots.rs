@@ -40,16 +40,14 @@ impl Roots {
         report: &mut DiagnosticReport<'_>,
     ) -> Self {
         let given = |argument| collection.text(argument).map(str::to_owned);
-        let singular = given("singular").unwrap_or_else(|| lower_acronym(&object.name));
+        let singular = given("singular").unwrap_or_else(|| default_singular(&object.name));
         let plural = given("plural")
-            .unwrap_or_else(|| camel_case(collection.text("name").unwrap_or_default()));
+            .unwrap_or_else(|| default_plural(collection.text("name").unwrap_or_default()));
         let renamed = DirectiveArguments::of(&object.directives, "renamed");
         let before = renamed
             .and_then(|renamed| renamed.text("from"))
-            .map(lower_acronym);
-        let belongs_to_api =
-            |name: &str| API_ROOTS.contains(&name) || RESOLUTION_KEYS.contains(&name);
-        let is_free = |before: &String| *before != singular && !belongs_to_api(before);
+            .map(default_singular);
+        let is_free = |before: &String| *before != singular && !is_root_taken(before);
         let roots = Self {
             singular_before: before.filter(is_free),
             singular,
@@ -145,8 +143,13 @@ pub(super) fn check_clashes<'a>(
     }
 }
 
-/// `Task` → `task`, `URLThing` → `urlThing`, `URL` → `url`.
-fn lower_acronym(name: &str) -> String {
+/// Whether a root field cannot have this name, because the API has one or `SyncResolution` has such a key.
+pub fn is_root_taken(name: &str) -> bool {
+    API_ROOTS.contains(&name) || RESOLUTION_KEYS.contains(&name)
+}
+
+/// The root field for one document, if `@collection` names none: `Task` → `task`, `URLThing` → `urlThing`, `URL` → `url`.
+pub fn default_singular(name: &str) -> String {
     let capitals = name.bytes().take_while(u8::is_ascii_uppercase).count();
     let next_is_lower = name
         .as_bytes()
@@ -164,12 +167,12 @@ fn lower_acronym(name: &str) -> String {
     )
 }
 
-/// `time_entries` → `timeEntries`, `Tasks` → `tasks`.
-fn camel_case(collection: &str) -> String {
+/// The name for many, if `@collection` names none: `time_entries` → `timeEntries`, `Tasks` → `tasks`.
+pub fn default_plural(collection: &str) -> String {
     let mut words = collection
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());
-    let first = words.next().map(lower_acronym).unwrap_or_default();
+    let first = words.next().map(default_singular).unwrap_or_default();
     words.fold(first, |name, word| {
         let (initial, rest) = word.split_at(1);
         name + &initial.to_ascii_uppercase() + rest
@@ -190,7 +193,7 @@ mod tests {
             ("task", "task"),
             ("TimeEntry", "timeEntry"),
         ] {
-            assert_eq!(lower_acronym(name), singular);
+            assert_eq!(default_singular(name), singular);
         }
         for (collection, plural) in [
             ("tasks", "tasks"),
@@ -200,7 +203,7 @@ mod tests {
             ("URLThings", "urlThings"),
             ("заметки", ""),
         ] {
-            assert_eq!(camel_case(collection), plural);
+            assert_eq!(default_plural(collection), plural);
         }
     }
 }

@@ -79,6 +79,11 @@ pub(super) fn is_plain(described: &Document) -> bool {
     kind.is_ok_and(|kind| kind == "collection")
 }
 
+/// Why the documents of a collection cannot be synced.
+pub(in crate::store::mongo) fn unsyncable(described: &Document) -> Option<&'static str> {
+    oddity(described).filter(|oddity| *oddity != FOLDS)
+}
+
 const FOLDS: &str = "has a collation, which may take different ids for the same";
 
 /// What is odd about a collection, as `listCollections` describes it.

@@ -23,7 +23,7 @@ const ON_DATABASE: [&str; 3] = ["listCollections", "changeStream", "find"];
 const TO_RELATE: &str = "listIndexes";
 
 /// The code of a command that the user may not run.
-const UNAUTHORIZED: i32 = 13;
+pub(in crate::store::mongo) const UNAUTHORIZED: i32 = 13;
 
 /// Which rights are missing.
 ///
