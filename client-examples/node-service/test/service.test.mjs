@@ -17,7 +17,7 @@ import { Gateway, Proxy } from "@tidegate/conformance";
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = join(HERE, "../..");
 const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const TASKS = 40;
 
 const services = {
@@ -53,6 +53,8 @@ class World {
 
   async #open() {
     this.state = await mkdtemp(join(tmpdir(), "tidegate-service-"));
+    // In this order: a service that still runs would write into what is removed.
+    this.t.after(() => this.#kill());
     this.t.after(() => rm(this.state, { recursive: true }));
     this.gateway = await Gateway.start({ binary: BINARY });
     this.t.after(() => this.gateway.stop());
@@ -69,7 +71,6 @@ class World {
     await once(issuer, "listening");
     this.t.after(() => issuer.close());
     this.issuer = `http://127.0.0.1:${issuer.address().port}/`;
-    this.t.after(() => this.#kill());
   }
 
   /** Answers to pushes are lost, pushes arrive twice, streams are cut, and the service is killed again and again. */
