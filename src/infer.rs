@@ -5,7 +5,6 @@
 
 mod draft;
 mod kind;
-mod language;
 mod names;
 mod profile;
 mod references;
@@ -22,7 +21,6 @@ use tidegate_core::id::IdType;
 use self::{
     draft::{CollectionDraft, EnumDraft, FieldDraft, Holds, ScopeDraft, TypeDraft},
     kind::Kind,
-    language::Language,
     names::{FieldNames, RootNames, TypeNames},
     profile::{CollectionProfile, ValueProfile},
     shape::{Fields, Shapes, shown},
@@ -203,13 +201,8 @@ impl Drawn {
     }
 
     /// The model as a file. `found` are those of the wanted ids that are there.
-    pub(crate) fn finish(self, found: &IdsByCollection) -> String {
-        self.finish_in(Language::known(), found)
-    }
-
-    fn finish_in(mut self, language: Language, found: &IdsByCollection) -> String {
+    pub(crate) fn finish(mut self, found: &IdsByCollection) -> String {
         references::relate(&mut self.types, found);
-        language.restrict(&mut self.types);
         scopes::propose(&mut self.types);
         sdl::print(&self)
     }

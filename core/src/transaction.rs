@@ -224,7 +224,7 @@ pub struct Writes {
     pub inbox: Vec<InboxRecord>,
     /// Settled conflicts to remove.
     pub resolutions_removed: Vec<ConflictId>,
-    /// Conflicts to remove, open or settled, because somebody's traces are erased.
+    /// Conflicts to remove, open or settled, because what is kept of a person or a document is erased.
     pub conflicts_removed: Vec<ConflictId>,
     /// Tombstones and markers to remove, exactly these.
     pub collected: Vec<FeedItem>,

@@ -7,7 +7,6 @@ use tidegate_core::id::IdType;
 use super::{
     Drawn,
     draft::{CollectionDraft, EnumDraft, FieldDraft, Holds, ScopeDraft, TypeDraft},
-    language::innermost,
     shape::shown,
 };
 
@@ -197,4 +196,12 @@ fn enum_definition(definition: &EnumDraft) -> String {
 /// A string of GraphQL. Its escapes are those of JSON.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// What a field holds, in lists too.
+fn innermost(holds: &Holds) -> &Holds {
+    match holds {
+        Holds::List(list) => innermost(&list.item),
+        other => other,
+    }
 }

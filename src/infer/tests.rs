@@ -26,19 +26,8 @@ fn sample(name: &str, documents: &[Document]) -> CollectionSample {
     sample
 }
 
-/// The model of these collections in the whole language. What the language has today can be served.
+/// The model of these collections, which a gateway can serve. A wanted id is found if a document has it.
 fn drawn(collections: &[(&str, Vec<Document>)]) -> String {
-    served(collections);
-    let whole = Language {
-        bson: true,
-        keys: true,
-        upkeep: true,
-    };
-    drawn_in(whole, collections)
-}
-
-/// The model of these collections. A wanted id is found if a document has it.
-fn drawn_in(language: Language, collections: &[(&str, Vec<Document>)]) -> String {
     let samples = collections.iter().map(|(name, it)| sample(name, it));
     let drawn = Drawn::new("shop", samples.collect(), Vec::new());
     let mut found = IdsByCollection::new();
@@ -54,12 +43,14 @@ fn drawn_in(language: Language, collections: &[(&str, Vec<Document>)]) -> String
         };
         found.insert(name, wanted.into_iter().filter(is_there).collect());
     }
-    drawn.finish_in(language, &found)
+    let text = drawn.finish(&found);
+    usable(&text);
+    text
 }
 
 /// The model that a user gets, once every scope is decided.
 fn served(collections: &[(&str, Vec<Document>)]) -> Model {
-    usable(&drawn_in(Language::known(), collections))
+    usable(&drawn(collections))
 }
 
 /// The lines of the type that twenty documents with these values of `field` become.

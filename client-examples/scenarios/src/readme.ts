@@ -1,5 +1,5 @@
 /**
- * What the README of an example tells a reader to run.
+ * The commands in the README of an example.
  */
 
 import { readFile } from "node:fs/promises";

@@ -70,8 +70,8 @@ enum Settled {
     Open,
 }
 
-/// Joins two edits of the list `field`. `None` if a person or the application has to decide, or if the items cannot be
-/// told apart.
+/// Joins two edits of the list `field`. `None` if a person or the application has to decide, or if an item has no key
+/// of its own.
 pub(super) fn merge(
     context: &MergeContext<'_>,
     field: &Field,

@@ -46,7 +46,7 @@ async fn a_stale_save_by_mongoose_fails_when_a_device_has_changed_the_list() {
         "items": [kept("b", 1), kept("c", 1)],
     });
     assert_eq!(save_beside_a_device(guarded).await, expected);
-    // Without the option another item is changed, and the web server is not told.
+    // Without the option the save changes another item, and reports success.
     let unguarded = save_beside_a_device("plural: \"orders\"").await;
     assert_eq!(unguarded["saved"], "saved");
     assert_eq!(unguarded["items"], json!([kept("b", 1), kept("c", 9)]));
