@@ -1,17 +1,25 @@
 # Everything a developer does. `make test` needs only cargo, python3 and on Linux root. Scripts install the rest: scripts/mongod
 # MongoDB, scripts/npm-packages Node and npm packages, scripts/python-packages Python packages, scripts/chromium a browser.
 
-.PHONY: run test check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices
+.PHONY: run test test-rust test-npm check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices
 
 run:
 	cargo run --release -- dev
 
-# Without a mongod many tests fail. The script says so once, before they start.
+# Without a mongod many tests fail. The script says so once, before they start. The npm packages leave processors idle, so their
+# tests run beside those of the crates, and print at their end.
 test:
 	@scripts/mongod >/dev/null
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-run
 	scripts/npm-packages .
-	npm test --workspaces --if-present
+	$(MAKE) --jobs=2 test-rust test-npm
+
+test-rust:
+	cargo test --workspace --locked
+
+test-npm:
+	@mkdir -p target
+	npm test --workspaces --if-present >target/npm.log 2>&1; status=$$?; cat target/npm.log; exit $$status
 
 check:
 	cargo fmt --all --check
