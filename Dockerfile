@@ -3,6 +3,8 @@
 #   docker build --tag tidegate .
 #   docker run --publish 4000:4000 --volume ./tidegate.toml:/etc/tidegate/tidegate.toml:ro \
 #     --volume ./model.graphql:/etc/tidegate/model.graphql:ro tidegate
+#
+# The image sets no variable, so the mounted file decides. It has to listen at port 4000, which the health check asks.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -18,9 +20,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/tidegate tidegate
 COPY --from=build /usr/local/bin/tidegate /usr/local/bin/tidegate
+# Without a mounted configuration, the environment has all but the address.
+COPY deploy/image/tidegate.toml /etc/tidegate/tidegate.toml
 USER tidegate
 WORKDIR /etc/tidegate
-ENV TIDEGATE_LISTEN=0.0.0.0:4000
 EXPOSE 4000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD curl --fail --silent --output /dev/null http://127.0.0.1:4000/healthz
 # There is no shell in between: SIGTERM has to reach the gateway, which then shuts down in order.
