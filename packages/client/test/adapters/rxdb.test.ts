@@ -8,7 +8,8 @@ import { WebSocket as NodeWebSocket } from "ws";
 import { Mirror } from "../../src/adapters/mirror.js";
 import { replicateRxDB, type Refusal, type RxDBReplication } from "../../src/adapters/rxdb.js";
 import { INSIDE } from "../../src/client/inside.js";
-import { createClient, increment, memoryStorage } from "../../src/index.js";
+import { createClient, increment } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
 import { eventually, newStorage, quiet, until, World, type Device, type DeviceOptions } from "./world.js";
 

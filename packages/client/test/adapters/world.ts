@@ -4,14 +4,8 @@
 
 import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import {
-  createClient,
-  indexedDBStorage,
-  memoryStorage,
-  type Client,
-  type Live,
-  type Storage,
-} from "../../src/index.js";
+import { createClient, indexedDBStorage, type Client, type Live, type Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { startGateway } from "../gateway/gateway.js";
 import { model, type Model } from "../models/example.js";
 import { model as harbour, type Model as Harbour } from "../models/harbour.js";
