@@ -3,8 +3,7 @@
  */
 
 import type { Request } from "./http.js";
-import { asObject, malformed, refusalOf, Refused, unreachable } from "./transport.js";
-import { onAbort } from "./waiting.js";
+import { asObject, refusalOf, Refused, unreachable } from "./transport.js";
 
 /** How often a silent socket is asked whether it lives, and how long it may take to say so. */
 const PING_MS = 12_000;
@@ -12,13 +11,14 @@ const PONG_MS = 8_000;
 
 /** Resolves when the gateway completes the subscription or `signal` aborts it; rejects with {@link Refused}. */
 export function subscribe(
-  { url, webSocket, headers, body, onBytes }: Request,
+  { url, headers, body, onBytes }: Request,
+  webSocket: typeof WebSocket,
   next: (payload: unknown) => void,
   signal: AbortSignal,
 ): Promise<void> {
   let socket: WebSocket;
   try {
-    socket = new (webSocket ?? WebSocket)(url.replace(/^http/, "ws"), "graphql-transport-ws");
+    socket = new webSocket(url.replace(/^http/, "ws"), "graphql-transport-ws");
   } catch (failure) {
     return Promise.reject(unreachable(String(failure)));
   }
@@ -27,14 +27,16 @@ export function subscribe(
   };
   return new Promise<void>((resolve, reject) => {
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let forget = (): void => undefined;
     const end = (failure?: Error): void => {
       clearTimeout(timer);
-      forget();
+      signal.removeEventListener("abort", abort);
       socket.onmessage = null;
-      if (failure) reject(failure);
-      else resolve();
+      if (failure === undefined) resolve();
+      else reject(failure);
       socket.close(1000);
+    };
+    const abort = (): void => {
+      end();
     };
     const watch = (): void => {
       clearTimeout(timer);
@@ -60,23 +62,23 @@ export function subscribe(
         onBytes(new TextEncoder().encode(text).length);
         hear(asObject(JSON.parse(text)) ?? {});
       } catch (failure) {
-        end(failure instanceof Refused ? failure : malformed());
+        end(failure instanceof Refused ? failure : unreachable("a message is not that of a gateway"));
       }
     };
-    // It is closed next.
-    socket.onerror = () => undefined;
+    socket.onerror = () => {
+      end(unreachable("the socket failed"));
+    };
     socket.onclose = ({ code, reason }) => {
       end(closed(code, reason));
     };
     watch();
-    forget = onAbort(signal, () => {
-      end();
-    });
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
   });
 }
 
 /** Any code but that of the token may come from a proxy. What the gateway has against a request, it says by POST too. */
 function closed(code: number, reason: string): Refused {
-  const message = `the socket was closed: ${code} ${reason}`;
+  const message = `the socket was closed with ${code} ${reason}`;
   return unreachable(message, 0, code === 4403 ? "UNAUTHENTICATED" : undefined);
 }
