@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs only cargo, python3 and on Linux root. Scripts install the rest: scripts/mongod
 # MongoDB, scripts/npm-packages Node and npm packages, scripts/python-packages Python packages, scripts/chromium a browser.
 
-.PHONY: run test test-rust test-npm check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices
+.PHONY: run test test-rust test-npm check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices dist
 
 run:
 	cargo run --release -- dev
@@ -67,7 +67,7 @@ soak:
 	cargo run --profile soak --locked -p tidegate-simulation -- search --minutes $${SOAK_MINUTES:-60}
 	scripts/fuzz
 
-# Runs what takes too long for `make test`, in at most 90 minutes on two cores. NIGHTLY_SEED repeats a night.
+# Runs what takes too long for `make test`, in about two hours on two cores. NIGHTLY_SEED repeats a night.
 nightly:
 	@scripts/mongod >/dev/null
 	scripts/nightly
@@ -88,3 +88,7 @@ graphiql:
 devices:
 	scripts/npm-packages .
 	npm run bundle --workspace packages/devices
+
+# Builds what is published of HEAD into dist/, with checksums.
+dist:
+	scripts/dist

@@ -1,7 +1,7 @@
 //! What is shipped, as far as it can be compared with the repository and the real binary here: the image, the unit of
 //! systemd, the manifests for Kubernetes, and the packages for cargo and npm.
 //!
-//! No engine, systemd or cluster runs it.
+//! No engine, systemd or cluster runs it. `scripts/dist` builds what is published.
 
 mod crates;
 mod image;

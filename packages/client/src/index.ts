@@ -15,6 +15,5 @@ export { add, increment, remove } from "./core/values.js";
 export type { Increment, Intention, SetChange } from "./core/values.js";
 export type { FieldConflict, Policy, Value } from "./protocol.js";
 export { indexedDBStorage } from "./storage/indexeddb.js";
-export { memoryStorage } from "./storage/memory.js";
 export type { Storage } from "./storage/storage.js";
 export type { Stream } from "./transport/transport.js";

@@ -63,6 +63,8 @@ export interface State {
   readonly unsent: number;
   /** Why it has stopped. */
   readonly halted?: string;
+  /** The scopes of which it says that it holds something else than the gateway; some clients do not say it. */
+  readonly differing?: readonly string[];
 }
 
 /** The application was killed before it learned what became of a call. */

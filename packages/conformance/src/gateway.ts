@@ -2,7 +2,7 @@
  * A real gateway of the built-in example, as `tidegate dev` runs it, and what its operator does to it.
  */
 
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { exec, execFile, spawn, type ChildProcess } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
@@ -18,8 +18,6 @@ export interface GatewayOptions {
   readonly store?: string;
   /** Who copies that database; without it the store is not put back. */
   readonly backups?: Backups;
-  /** Variables of its environment. */
-  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** Copies what a store has, while no gateway runs. */
@@ -157,8 +155,24 @@ export function copiesOf(directory: string, copy: string, leaves: (file: string)
   };
 }
 
+/** Copies of a database by commands of its operator. */
+export function backupsBy(backup: string, restore: string): Backups {
+  const shell = promisify(exec);
+  let isThere = false;
+  return {
+    backUp: async () => {
+      await shell(backup);
+      isThere = true;
+    },
+    restore: async () => {
+      if (isThere) await shell(restore);
+      return isThere;
+    },
+  };
+}
+
 async function serve(
-  { binary, store, settings }: GatewayOptions,
+  { binary, store }: GatewayOptions,
   directory: string,
   listen: string,
 ): Promise<readonly [ChildProcess, string]> {
@@ -168,7 +182,7 @@ async function serve(
   const process = spawn(binary, args, {
     cwd: directory,
     stdio: ["ignore", "pipe", "inherit"],
-    env: { TIDEGATE_LOG: "error", ...settings },
+    env: { TIDEGATE_LOG: "error" },
   });
   const origin = await new Promise<string>((resolve, reject) => {
     let printed = "";

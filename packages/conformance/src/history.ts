@@ -33,8 +33,8 @@ export type EditAct =
   | "project"
   | "article";
 
-/** What the operator of the gateway does. */
-export type Operation = "rotate" | "collect" | "crash" | "backup" | "restore";
+/** What the operator of the gateway does; `write`: another service writes to its database. */
+export type Operation = "rotate" | "collect" | "crash" | "backup" | "restore" | "write";
 
 export type Step = readonly [device: number, act: Act] | readonly [operator: "operator", operation: Operation];
 
@@ -57,6 +57,8 @@ export interface Kinds {
   /** The acts besides edits that these devices know, with their weights. */
   readonly acts: readonly Weighted[];
   readonly operations: readonly Operation[];
+  /** How often something is the operator's; 60 of it are a device's. */
+  readonly operated?: number;
   /** Whether there is a proxy. */
   readonly faults: boolean;
 }
@@ -158,13 +160,13 @@ const trouble: fc.Arbitrary<Trouble> = plainRecord({
   fault,
 });
 
-export function histories({ devices, steps, acts, operations, faults }: Kinds): fc.Arbitrary<History> {
+export function histories({ devices, steps, acts, operations, operated = 1, faults }: Kinds): fc.Arbitrary<History> {
   const act = fc.oneof({ weight: 40, arbitrary: edit }, { weight: 3, arbitrary: transaction }, ...acts);
   const ofDevice: fc.Arbitrary<Step> = fc.tuple(fc.nat(devices - 1), act);
   const ofOperator = operations.map((operation): fc.Arbitrary<Step> => fc.constant(["operator", operation]));
   // A gateway that nobody operates has none.
-  const operated = ofOperator.length > 0 ? [{ weight: 1, arbitrary: fc.oneof(...ofOperator) }] : [];
-  const step = fc.oneof({ weight: 60, arbitrary: ofDevice }, ...operated);
+  const others = ofOperator.length > 0 ? [{ weight: operated, arbitrary: fc.oneof(...ofOperator) }] : [];
+  const step = fc.oneof({ weight: 60, arbitrary: ofDevice }, ...others);
   const troubles = fc.array(trouble, { maxLength: faults ? 12 : 0 });
   return plainRecord({
     steps: fc.array(step, { minLength: 1, maxLength: steps, size: "max" }),

@@ -4,7 +4,7 @@
 
 export { Killed, type Body, type Device, type Edit, type OpenConflict, type Edits, type FieldEdit } from "./device.js";
 export type { Outcome, State, Value } from "./device.js";
-export { copiesOf, end, Gateway, type Backups, type GatewayOptions } from "./gateway.js";
+export { backupsBy, copiesOf, end, Gateway, type Backups, type GatewayOptions } from "./gateway.js";
 export {
   COMMON,
   histories,
@@ -16,8 +16,9 @@ export {
   type Act,
   type History,
   type Kinds,
+  type Operation,
   type Weighted,
 } from "./history.js";
 export { Proxy, type Fault, type Plan, type Traffic } from "./proxy.js";
 export { runSuite, type SuiteOptions } from "./suite.js";
-export { World, type Place, type WorldOptions } from "./world.js";
+export { World, type Place, type Service, type WorldOptions } from "./world.js";

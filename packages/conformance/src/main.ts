@@ -5,7 +5,7 @@
 
 import { parseArgs } from "node:util";
 import { freshSync } from "./feed.js";
-import { Gateway } from "./gateway.js";
+import { backupsBy, Gateway } from "./gateway.js";
 import { runSuite } from "./suite.js";
 
 const USAGE = `Usage: tidegate-conformance [OPTIONS] -- DRIVER [ARGUMENTS]
@@ -15,6 +15,8 @@ Plays random histories on three devices, each a process of DRIVER, and says whic
 Options:
   --gateway PROGRAM  The program tidegate; it runs a gateway of the built-in example [default: tidegate]
   --store URL        A database of a MongoDB replica set for it, instead of an embedded store
+  --backup COMMAND   Copies that database, while no gateway runs
+  --restore COMMAND  Puts the copy back
   --url URL          A gateway of the example that runs already, as http://127.0.0.1:4000. It gets documents
   --key KEY          The key of that gateway: what is in the file dev.key of \`tidegate dev\`
   --histories N      How many histories [default: 50]
@@ -24,6 +26,8 @@ Options:
 const OPTIONS = {
   gateway: { type: "string", default: "tidegate" },
   store: { type: "string" },
+  backup: { type: "string" },
+  restore: { type: "string" },
   url: { type: "string" },
   key: { type: "string" },
   histories: { type: "string", default: "50" },
@@ -49,15 +53,22 @@ async function main(): Promise<void> {
 interface Where {
   readonly gateway: string;
   readonly store?: string | undefined;
+  readonly backup?: string | undefined;
+  readonly restore?: string | undefined;
   readonly url?: string | undefined;
   readonly key?: string | undefined;
 }
 
 /** The gateway that the options name. One that runs already has to take the suite's tokens. */
-async function gatewayOf({ gateway: binary, store, url, key }: Where): Promise<Gateway> {
+async function gatewayOf({ gateway: binary, store, backup, restore, url, key }: Where): Promise<Gateway> {
+  const isPair = (backup === undefined) === (restore === undefined);
+  if (!isPair || (backup !== undefined && store === undefined)) {
+    throw new TypeError("--backup and --restore are for the database of --store, and need each other");
+  }
   if (url === undefined) {
     if (key !== undefined) throw new TypeError("--key is that of the gateway of --url");
-    return Gateway.start({ binary, ...(store !== undefined && { store }) });
+    const backups = backup !== undefined && restore !== undefined && { backups: backupsBy(backup, restore) };
+    return Gateway.start({ binary, ...(store !== undefined && { store }), ...backups });
   }
   if (store !== undefined) throw new TypeError("--url names a gateway that runs already, with a store of its own");
   if (key === undefined) throw new TypeError("--url needs the key of that gateway by --key");

@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { Body, Device, Edit, Edits, FieldEdit, Outcome, State } from "./device.js";
 import { comparable, Killed } from "./device.js";
 import { freshSync } from "./feed.js";
@@ -27,12 +28,24 @@ export interface Place {
   readonly team: string;
 }
 
+/** Another service that writes to the gateway's database. */
+export interface Service {
+  /** Writes something that the users of a team see. */
+  write(team: string): Promise<void>;
+  /** Whether a document is its own, by `type/id`. */
+  owns(key: string): boolean;
+  /** What it wrote last to its documents of a team, and what some documents show of that. */
+  wants(team: string): Readonly<Record<string, string>>;
+  has(documents: Readonly<Record<string, Body>>): Readonly<Record<string, string>>;
+}
+
 export interface WorldOptions {
   readonly gateway: Gateway;
   /** One for each device; without it devices reach the gateway directly. */
   readonly proxies?: readonly Proxy[];
   readonly devices: number;
   readonly newDevice: (place: Place, at: number) => Promise<Device>;
+  readonly service?: Service;
   /** How long all devices may take to become quiet. */
   readonly quietMs?: number;
 }
@@ -149,6 +162,9 @@ export class World {
         return gateway.backUp();
       case "restore":
         if (await gateway.restore()) this.#ledger.doubtAll();
+        return;
+      case "write":
+        return this.options.service?.write(this.#team);
     }
   }
 
@@ -326,7 +342,7 @@ export class World {
     }
     const deadline = Date.now() + (this.options.quietMs ?? QUIET_MS);
     let [states, truths] = await this.#look();
-    while (!isQuiet(states, truths) && Date.now() < deadline) {
+    while (!this.#isQuiet(states, truths) && Date.now() < deadline) {
       await pause(LOOK_MS);
       [states, truths] = await this.#look();
     }
@@ -334,13 +350,30 @@ export class World {
       assert.equal(state.halted, undefined, `device ${at} has halted`);
       assert.equal(state.unsent, 0, `device ${at} has not sent all`);
       assert.deepEqual(state.documents, truths[at], `device ${at} shows other documents than a fresh one`);
+      assert.deepEqual(state.differing ?? [], [], `device ${at} says that it differs, and equals a fresh one`);
     });
     const outcomes: (readonly Outcome[])[] = states.map((state) => state.outcomes);
-    this.#ledger.check(Object.assign({}, ...truths) as Record<string, Body>, outcomes);
+    this.#ledger.check(this.#ofDevices(truths), outcomes);
     for (const [at, device] of this.#devices.entries()) {
       // A crash that was drawn earlier may come only now.
       await this.#mayDie(at, async () => device.judge?.(truths[at] ?? {}));
     }
+  }
+
+  /** What devices have made. Of what a service has made, the last is there. */
+  #ofDevices(truths: readonly Record<string, Body>[]): Record<string, Body> {
+    const { service } = this.options;
+    const documents = Object.assign({}, ...truths) as Record<string, Body>;
+    if (!service) return documents;
+    assert.deepEqual(service.has(documents), service.wants(this.#team), "what a service has written is not there");
+    return Object.fromEntries(Object.entries(documents).filter(([key]) => !service.owns(key)));
+  }
+
+  #isQuiet(states: readonly State[], truths: readonly Record<string, Body>[]): boolean {
+    const { service } = this.options;
+    const [first = {}] = truths;
+    const isRead = !service || isDeepStrictEqual(service.has(first), service.wants(this.#team));
+    return isRead && states.every((state, at) => isQuiet(state, truths[at]));
   }
 
   async #look(): Promise<readonly [readonly State[], readonly Record<string, Body>[]]> {
@@ -362,10 +395,8 @@ function isSeen(act: EditAct): act is Seen {
   return act === "unlabel" || act === "done" || act === "move" || act === "notes";
 }
 
-function isQuiet(states: readonly State[], truths: readonly Record<string, Body>[]): boolean {
-  return states.every((state, at) => {
-    return state.unsent === 0 && JSON.stringify(state.documents) === JSON.stringify(truths[at]);
-  });
+function isQuiet({ unsent, documents, differing = [] }: State, truth: Readonly<Record<string, Body>> = {}): boolean {
+  return unsent === 0 && differing.length === 0 && JSON.stringify(documents) === JSON.stringify(truth);
 }
 
 /** Carries out troubles one after the other. */

@@ -1,5 +1,7 @@
 //! `cargo install tidegate`, without a registry that has it: cargo packs both crates, and what it packs can be resolved and has
 //! all that the sources include.
+//!
+//! Every night `cargo package` also builds it.
 
 use std::{
     fs,

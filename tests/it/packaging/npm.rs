@@ -1,7 +1,7 @@
 //! `npx tidegate`, without a registry that has it: the packages are packed and installed by npm, and the launcher runs the real
 //! binary.
 //!
-//! A script stands for the binary that is shipped, and runs the one under test.
+//! `scripts/dist` puts the binary that is shipped into its package. Here a script stands for it, which runs the one under test.
 
 use std::{
     fs,

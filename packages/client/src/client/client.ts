@@ -10,19 +10,20 @@ import type { Event } from "../core/step.js";
 import { equal } from "../core/values.js";
 import type { Body } from "../protocol.js";
 import { Network } from "../transport/network.js";
-import { ANYTHING, Engine, standOf, type Led, type Touched } from "./engine.js";
+import { ANYTHING, Engine, standOf, type Touched } from "./engine.js";
 import { failureOf, isFull } from "./failures.js";
 import { Finder, indexesOf } from "./find.js";
+import { newId } from "./ids.js";
 import { Inbox } from "./inbox.js";
 import { INSIDE, type Inside } from "./inside.js";
-import { LiveValue, recomputed, type Live } from "./live.js";
+import { computed, LiveValue, type Live } from "./live.js";
 import { liveQuery } from "./livequery.js";
 import { outcomeOf, pendingOf } from "./outcomes.js";
 import { listen } from "./page.js";
 import type { Query } from "./query.js";
 import { Sync, type Halt } from "./sync.js";
 import { Tabs } from "./tabs.js";
-import { Witness } from "./witness.js";
+import { recall, remember } from "./witness.js";
 import type { Client, ClientOptions, EditOptions, Resolution, SignOutOptions, Status } from "./types.js";
 
 const PAUSES = { minMs: 500, maxMs: 30_000 };
@@ -58,10 +59,9 @@ class TidegateClient {
   readonly #inbox: Inbox;
   /** While this tab leads. */
   #sync: Sync | undefined;
-  #tabs: Tabs<Led, News> | undefined;
+  #tabs: Tabs<News> | undefined;
   readonly #opened: Promise<void>;
   readonly #stopped = new AbortController();
-  readonly #witness: Witness | undefined;
   #bytes = 0;
   /** The newest step that `status` shows. */
   #step = 0;
@@ -76,7 +76,6 @@ class TidegateClient {
     const { model, storage, types = Object.keys(model.types), first = [], pauses = PAUSES } = options;
     this.options = { ...options, types, first, pauses };
     this.#engine = new Engine(model, storage, (touched) => this.#tabs?.post({ touched }));
-    this.#witness = storage.name === undefined ? undefined : new Witness(storage.name);
     this.#network = new Network({
       ...options,
       pollMs: pauses.maxMs / 2,
@@ -104,10 +103,6 @@ class TidegateClient {
       durable: storage.durable,
       error: undefined,
     });
-    this.outcomes = this.#live(
-      (touched) => touched.outcomes,
-      () => this.#outcomes(),
-    );
     this.#engine.listen((touched) => {
       if (touched.queued) this.#sync?.kick();
       this.#note(touched);
@@ -118,20 +113,20 @@ class TidegateClient {
     this.#opened.catch((failure: unknown) => {
       this.#halt({ code: "STORAGE", message: String(failure) });
     });
+    this.outcomes = this.#live(
+      (touched) => touched.outcomes,
+      () => this.#outcomes(),
+    );
   }
 
   of(type: string): object {
     if (!Object.hasOwn(this.options.model.types, type)) throw new TypeError(`the model has no type ${type}`);
     return {
       get: (id: string) => this.#get(type, id),
-      create: async (document: Body, options?: EditOptions): Promise<string> => {
-        const intent = createOf(type, document);
+      ...editsOf(type, async (intent, options) => {
         await this.#edit([intent], options);
         return intent.id;
-      },
-      update: (id: string, changes: Changes, options?: EditOptions) =>
-        this.#edit([{ op: "update", type, id, changes }], options),
-      delete: (id: string, options?: EditOptions) => this.#edit([{ op: "delete", type, id }], options),
+      }),
       live: (query?: Query) => this.#query(type, query),
       pending: (id: string) =>
         this.#live(
@@ -157,7 +152,11 @@ class TidegateClient {
   async transaction(edits: (tx: object) => void, options: EditOptions = {}): Promise<void> {
     const intents: Intent[] = [];
     const entries = Object.entries(this.options.model.types).map(([type, { collection }]) => {
-      return [collection, transactionOf(type, intents)] as const;
+      const take = (intent: Intent): string => {
+        intents.push(intent);
+        return intent.id;
+      };
+      return [collection, editsOf(type, take)] as const;
     });
     edits(Object.fromEntries(entries));
     if (intents.length > 0) await this.#edit(intents, options, true);
@@ -181,7 +180,6 @@ class TidegateClient {
     if (this.#closed) return;
     this.#closed = true;
     await this.#stop();
-    this.#tabs?.close();
     await this.options.storage.close();
   }
 
@@ -192,22 +190,21 @@ class TidegateClient {
     this.#closed = true;
     this.#tabs?.post({ signedOut: true });
     await this.#stop();
-    this.#tabs?.close();
     if (unsent === "keep") return storage.close();
-    this.#witness?.keep(0);
+    remember(storage.name, 0);
     await storage.destroy();
   }
 
   async #open(): Promise<void> {
-    const closed = ({ code, message }: Halt): void => {
+    const closed = (why: Halt): void => {
       this.#tabs?.close();
-      this.#halt({ code, message });
+      this.#halt(why);
     };
     const { storage, model } = this.options;
     const fresh = freshMeta(newId());
     await storage.open(fresh, closed, indexesOf(model));
     const { meta } = await storage.read({});
-    if (meta.client === fresh.client) this.#say({ lost: this.#witness?.recall() ?? 0 });
+    if (meta.client === fresh.client) this.#say({ lost: recall(storage.name) });
     this.#sealed = meta.sealed;
     if (!this.#closed) this.#join();
     await this.#catchUp();
@@ -219,7 +216,7 @@ class TidegateClient {
     const { step, sealed, unsent, differing } = stand;
     this.#step = step;
     this.#sealed = sealed;
-    this.#witness?.keep(unsent);
+    remember(this.options.storage.name, unsent);
     const shown = this.status.value?.differing;
     this.#say({ unsent, differing: equal(shown, differing) ? shown : differing });
   }
@@ -240,12 +237,13 @@ class TidegateClient {
     this.#stopped.abort();
     this.#tabs?.leave();
     await this.#sync?.stop();
+    this.#tabs?.close();
     this.#say({ phase: "offline" });
   }
 
   /** From now on one of the tabs syncs: this one, if no other does. */
   #join(): void {
-    this.#tabs = new Tabs<Led, News>({
+    this.#tabs = new Tabs<News>({
       name: this.options.storage.name,
       locks: (globalThis as { navigator?: Partial<Navigator> }).navigator?.locks,
       raise: async () => {
@@ -258,7 +256,7 @@ class TidegateClient {
           throw failure;
         }
       },
-      lead: (led, signal) => this.#lead(led, signal),
+      lead: (term, signal) => this.#lead(term, signal),
       hear: ({ touched, status, reread, signedOut }, leads) => {
         if (signedOut) this.#halt({ code: "REMOVED", message: "another tab has signed out" });
         if (touched) this.#engine.hear(touched);
@@ -270,9 +268,18 @@ class TidegateClient {
     });
   }
 
-  async #lead(led: Led, signal: AbortSignal): Promise<void> {
-    const sync = this.#newSync(led);
-    this.#sync = sync;
+  async #lead(term: number, signal: AbortSignal): Promise<void> {
+    const sync = (this.#sync = new Sync({
+      ...this.options,
+      engine: this.#engine,
+      term,
+      transport: this.#network,
+      confirmMs: CONFIRM_MS,
+      say: (change) => {
+        if (change.phase === "halted" && change.error) this.#halt(change.error);
+        else this.#share({ ...change, bytes: this.#bytes });
+      },
+    }));
     signal.addEventListener("abort", () => void sync.stop());
     await sync.run();
     if (this.#sync === sync) this.#sync = undefined;
@@ -306,20 +313,6 @@ class TidegateClient {
     this.#engine.hear(ANYTHING);
   }
 
-  #newSync(engine: Led): Sync {
-    return new Sync({
-      ...this.options,
-      engine,
-      transport: this.#network,
-      confirmMs: CONFIRM_MS,
-      newId,
-      say: (change) => {
-        if (change.phase === "halted" && change.error) this.#halt(change.error);
-        else this.#share({ ...change, bytes: this.#bytes });
-      },
-    });
-  }
-
   #say(change: Partial<Status>): void {
     const { value } = this.status;
     const differs = value && Object.entries(change).some(([name, it]) => value[name as keyof Status] !== it);
@@ -327,11 +320,9 @@ class TidegateClient {
   }
 
   async #do(event: Event): Promise<void> {
-    await this.#opened.catch((failure: unknown) => {
-      throw failureOf(failure);
-    });
-    this.#refuse();
     try {
+      await this.#opened;
+      this.#refuse();
       await this.#engine.do(event);
     } catch (failure) {
       throw failureOf(failure);
@@ -340,7 +331,7 @@ class TidegateClient {
 
   #refuse(): void {
     if (this.#closed) throw new ClientError("CLOSED", "the client is closed");
-    if (this.#isForeign()) throw new ClientError("WRONG_USER", "the database is another user's");
+    if (this.#isForeign()) throw new ClientError("WRONG_USER", "the token is another user's");
   }
 
   #isForeign(): boolean {
@@ -361,26 +352,11 @@ class TidegateClient {
 
   #query(type: string, query: Query = {}): Live<readonly Body[]> {
     const { model, storage } = this.options;
-    return liveQuery({
-      finder: new Finder(model, storage, type, query),
-      opened: this.#opened,
-      hides: () => this.#hides(),
-      listen: (listener) => this.#engine.listen(listener),
-    });
+    return liveQuery(new Finder(model, storage, type, query), this[INSIDE]);
   }
 
-  /** A value that is computed again after each step that it depends on. */
   #live<T>(depends: (touched: Touched) => boolean, compute: () => Promise<readonly T[]>): Live<readonly T[]> {
-    return new LiveValue((live) => {
-      const shown = async (): Promise<readonly T[]> => (this.#hides() ? [] : compute());
-      const again = recomputed(shown, (value) => {
-        live.set(value);
-      });
-      void this.#opened.then(again, () => undefined);
-      return this.#engine.listen((touched) => {
-        if (touched.all || depends(touched)) again();
-      });
-    });
+    return computed(this[INSIDE], () => ({ depends: (touched) => touched.all || depends(touched), compute }));
   }
 
   async #read(need: Need): Promise<Slice> {
@@ -410,36 +386,21 @@ class TidegateClient {
 
   async #outcomes(): Promise<readonly object[]> {
     const { outcomes } = await this.#read({ outcomes: true });
-    return outcomes.map((outcome) => outcomeOf(outcome, outcomes, (event) => this.#do(event), newId));
+    return outcomes.map((outcome) => outcomeOf(outcome, outcomes, (event) => this.#do(event)));
   }
 }
 
 /** Asks the browser to remove other sites' databases before this one. Some ask the user, so it is asked with an edit. */
 async function persist(): Promise<void> {
-  const { storage } = (globalThis as { navigator?: Partial<Navigator> }).navigator ?? {};
-  if (storage && !(await storage.persisted())) await storage.persist();
+  await (globalThis as { navigator?: Partial<Navigator> }).navigator?.storage?.persist();
 }
 
-function createOf(type: string, { id, ...document }: Body): Intent & { op: "create" } {
-  return { op: "create", type, id: typeof id === "string" ? id : newId(), document };
-}
-
-function transactionOf(type: string, intents: Intent[]): object {
+/** The edits of a collection, each handed to `take`. */
+function editsOf(type: string, take: (intent: Intent, options?: EditOptions) => unknown): object {
   return {
-    create: (document: Body): string => {
-      const intent = createOf(type, document);
-      intents.push(intent);
-      return intent.id;
-    },
-    update: (id: string, changes: Changes): void => {
-      intents.push({ op: "update", type, id, changes });
-    },
-    delete: (id: string): void => {
-      intents.push({ op: "delete", type, id });
-    },
+    create: ({ id, ...document }: Body, options?: EditOptions) =>
+      take({ op: "create", type, id: typeof id === "string" ? id : newId(), document }, options),
+    update: (id: string, changes: Changes, options?: EditOptions) => take({ op: "update", type, id, changes }, options),
+    delete: (id: string, options?: EditOptions) => take({ op: "delete", type, id }, options),
   };
-}
-
-function newId(): string {
-  return crypto.randomUUID();
 }

@@ -2,9 +2,9 @@
  * Carries out steps of the core on a storage, and says what they have changed.
  */
 
-import type { Effect, Slice, Writes } from "../core/draft.js";
+import type { Effect, Slice } from "../core/draft.js";
 import { keyOf, unsentOf, type CoreModel, type Key } from "../core/records.js";
-import { need, step, type Event } from "../core/step.js";
+import { need, step, type Event, type Step } from "../core/step.js";
 import type { Storage } from "../storage/storage.js";
 
 /** What a step has touched. Dead documents are not named: `all` says that any may be. */
@@ -34,14 +34,7 @@ export function standOf({ meta, flight }: Pick<Slice, "meta" | "flight">): Stand
 type Listener = (touched: Touched) => void;
 
 /** Another tab leads by now: a step of this one as the leader was not stored. */
-export class Deposed extends Error {
-  override readonly name = "Deposed";
-}
-
-/** An engine whose steps are stored only while its tab leads. */
-export interface Led extends Pick<Engine, "model" | "storage" | "do"> {
-  readonly term: number;
-}
+export class Deposed extends Error {}
 
 export class Engine {
   readonly #listeners = new Set<Listener>();
@@ -53,42 +46,37 @@ export class Engine {
     readonly post: Listener = () => undefined,
   ) {}
 
-  /** Raises the term. Returns the engine for the steps of this leader. */
-  async lead(): Promise<Led> {
-    let term = 0;
-    await this.#step({ is: "lead" }, ({ meta }) => {
-      term = meta.term + 1;
-    });
-    const fence = ({ meta }: Slice): void => {
-      if (meta.term !== term) throw new Deposed("another tab leads");
-    };
-    return { term, model: this.model, storage: this.storage, do: (event) => this.#step(event, fence) };
+  /** Makes this tab the leader, of a new term. */
+  async lead(): Promise<number> {
+    const { writes } = await this.#step({ is: "lead" });
+    return writes.meta.term;
   }
 
-  /** One transaction. Rejects with the core's {@link ClientError}, and with what the storage throws. */
-  do(event: Event): Promise<readonly Effect[]> {
-    return this.#step(event, () => undefined);
+  /**
+   * One transaction. Rejects with the core's {@link ClientError}, and with what the storage throws. The step of a leader is
+   * not stored, and rejects with {@link Deposed}, when its term is over.
+   */
+  async do(event: Event, term?: number): Promise<readonly Effect[]> {
+    const { effects } = await this.#step(event, term);
+    return effects;
   }
 
-  async #step(event: Event, check: (slice: Slice) => void): Promise<readonly Effect[]> {
-    let effects: readonly Effect[] = [];
-    let touched: Touched | undefined;
+  async #step(event: Event, term?: number): Promise<Step> {
+    let made: readonly [Step, Touched] | undefined;
     await this.storage.step(
       (meta, flight) => need(event, meta, flight),
       (slice) => {
-        check(slice);
-        const made = step(this.model, slice, event);
-        effects = made.effects;
-        touched = touchedBy(made.writes, slice);
-        return made.writes;
+        if (term !== undefined && slice.meta.term !== term) throw new Deposed();
+        const it = step(this.model, slice, event);
+        made = [it, touchedBy(it, slice)];
+        return it.writes;
       },
       { strict: isStrict(event) },
     );
-    if (touched) {
-      this.hear(touched);
-      this.post(touched);
-    }
-    return effects;
+    const [it, touched] = made as unknown as readonly [Step, Touched];
+    this.hear(touched);
+    this.post(touched);
+    return it;
   }
 
   /** A step of this tab or of another one has touched something. */
@@ -122,25 +110,14 @@ function isStrict(event: Event): boolean {
 /** Anything may have changed. */
 export const ANYTHING: Touched = { all: true, keys: new Set(), outcomes: true, queued: true };
 
-function touchedBy(writes: Writes, slice: Slice): Touched {
-  const { meta: before, flight } = slice;
-  const { meta, docs, queue, lingering } = writes;
-  const edits = [
-    ...queue.map(([n, edit]) => edit ?? slice.queue.find((it) => it.n === n)),
-    ...lingering.map(([n, edit]) => edit ?? slice.lingering.find((it) => it.n === n)),
-  ];
-  const made = edits.filter((edit) => edit !== undefined);
+function touchedBy({ writes, touched }: Step, { meta: before, flight }: Slice): Touched {
+  const { meta, types, outcomes, queue } = writes;
   // What leaves the flight may show otherwise, though its document stays as it is.
   const left = writes.flight === flight ? [] : (flight?.edits ?? []);
   return {
-    all:
-      meta.sealed !== before.sealed ||
-      made.length < edits.length ||
-      writes.types.length > 0 ||
-      meta.gone !== before.gone ||
-      meta.floor !== before.floor,
-    keys: new Set([...docs.map(([key]) => key), ...[...made, ...left, ...(writes.flight?.edits ?? [])].map(keyOf)]),
-    outcomes: writes.outcomes.length > 0,
+    all: meta.sealed !== before.sealed || types.length > 0 || meta.gone !== before.gone || meta.floor !== before.floor,
+    keys: new Set([...touched, ...left.map(keyOf)]),
+    outcomes: outcomes.length > 0,
     queued: queue.some(([, edit]) => edit !== null),
     stand: standOf(writes),
   };

@@ -10,7 +10,7 @@ import type { Body } from "../protocol.js";
 import type { Index, SortKey } from "../storage/entries.js";
 import { parts } from "../storage/parts.js";
 import type { Storage } from "../storage/storage.js";
-import { fieldsFor, planOf, type Plan } from "./plan.js";
+import { planOf, type Plan } from "./plan.js";
 import { Compiled, type Query } from "./query.js";
 import type { ModelValue } from "./types.js";
 
@@ -122,10 +122,11 @@ interface InView {
   readonly show: (id: string) => void;
 }
 
-/** Says once which index would help, if one would. */
-function warn(type: string, query: Compiled): void {
-  const fields = fieldsFor(type, query);
-  const text = `a query reads all of ${type}: add @index(fields: ${JSON.stringify(fields)})`;
-  if (fields && !warned.has(text)) console.warn(text);
+/** Says once that no index serves a query. One that wants all documents in any order needs none. */
+function warn(type: string, { conditions, limit, orders }: Compiled): void {
+  const ordered = limit === Infinity ? [] : orders.slice(0, -1).map(({ field }) => field);
+  const fields = [...new Set([...conditions.map(([field]) => field), ...ordered])];
+  const text = `a query reads all of ${type}: no @index for ${fields.join(", ")}`;
+  if (fields.length > 0 && !warned.has(text)) console.warn(text);
   warned.add(text);
 }

@@ -3,7 +3,7 @@
  * reach the gateway. Nothing of it is stored on the device: a resolution that is not answered leaves its conflict there.
  */
 
-import { isTransient } from "../core/refusals.js";
+import { isTransient, retryAfterOf } from "../core/refusals.js";
 import type { InboxConflict } from "../protocol.js";
 import type { Network } from "../transport/network.js";
 import { Refused } from "../transport/transport.js";
@@ -46,7 +46,7 @@ export class Inbox {
   /** Resolves one of the conflicts that are shown. */
   async resolve(id: string, resolution: Resolution): Promise<void> {
     const conflict = this.conflicts.value?.find((it) => it.id === id);
-    if (!conflict) throw new ClientError("GONE", "the inbox does not show such a conflict");
+    if (!conflict) throw gone();
     await conflict.resolve(resolution);
   }
 
@@ -58,7 +58,7 @@ export class Inbox {
           this.#show(conflicts);
         }, signal);
       } catch (failure) {
-        await backoff.pause(failure instanceof Refused ? failure.retryAfter : 0, signal);
+        await backoff.pause(failure instanceof Refused ? retryAfterOf(failure.refusal) : 0, signal);
       }
     }
   }
@@ -79,20 +79,14 @@ export class Inbox {
   /** The same resolution again has the same answer, and nothing is done twice. */
   async #resolve({ id, type, currentVersion }: InboxConflict, resolution: Resolution): Promise<void> {
     const { network, rootOf, pauses, onSettled } = this.options;
-    const wire =
-      "take" in resolution
-        ? { take: resolution.take === "mine" ? "MINE" : "THEIRS" }
-        : "set" in resolution
-          ? { [rootOf(type)]: resolution.set }
-          : { delete: true };
-    const input = { conflictId: id, baseVersion: currentVersion, resolution: wire };
+    const input = { conflictId: id, baseVersion: currentVersion, resolution: wire(resolution, rootOf(type)) };
     const backoff = new Backoff(pauses);
     const { signal } = this.#closed;
     for (let tries = 1; ; tries++) {
       try {
         const { status, error } = await network.resolveConflict(input, signal);
         if (status === "CONFLICT") throw new ClientError("STALE", "the document has changed since");
-        if (status === "REJECTED") throw new ClientError("REJECTED", error?.message ?? "the gateway refuses it");
+        if (status === "REJECTED") throw new ClientError(status, String(error?.message));
         onSettled([id]);
         return;
       } catch (failure) {
@@ -101,12 +95,22 @@ export class Inbox {
         if (signal.aborted) throw new ClientError("CLOSED", "the client is closed");
         if (code === "CONFLICT_NOT_FOUND") {
           onSettled([id]);
-          throw new ClientError("GONE", "the conflict is settled");
+          throw gone();
         }
         if (!isTransient(code) && code !== "UNAUTHENTICATED") throw new ClientError("REJECTED", message);
-        if (tries === TRIES) throw new ClientError("OFFLINE", `the gateway cannot be reached: ${message}`);
-        await backoff.pause(failure.retryAfter, signal);
+        if (tries === TRIES) throw new ClientError("OFFLINE", message);
+        await backoff.pause(retryAfterOf(failure.refusal), signal);
       }
     }
   }
+}
+
+/** A resolution as the gateway takes it; the values of one are under the key of its type. */
+function wire(resolution: Resolution, root: string): object {
+  if ("take" in resolution) return { take: resolution.take.toUpperCase() };
+  return "set" in resolution ? { [root]: resolution.set } : resolution;
+}
+
+function gone(): ClientError {
+  return new ClientError("GONE", "the conflict is settled");
 }

@@ -2,6 +2,9 @@
  * Values that change: a subscriber gets the present one, and each that follows.
  */
 
+import type { Engine, Touched } from "./engine.js";
+
+/** A value that changes: a query, the status, the outcomes. */
 export interface Live<T> extends AsyncIterable<T> {
   /** The newest value; undefined before the first. */
   readonly value: T | undefined;
@@ -79,15 +82,54 @@ export function report(mistake: unknown): void {
   reportError(mistake);
 }
 
-/** Computes again whenever it is asked to, one run at a time and only the last of several requests. */
-export function recomputed<T>(compute: () => Promise<T>, set: (value: T) => void): () => void {
+/** Runs are at least a frame apart: a page shows no more than one of them. */
+const FRAME_MS = 16;
+
+/** What live values read. */
+export interface Source {
+  /** When the storage can be read. */
+  readonly opened: Promise<void>;
+  /** Whether nothing is shown: what is stored is another user's. */
+  readonly hides: () => boolean;
+  /** It says what steps touch. */
+  readonly engine: Pick<Engine, "listen">;
+}
+
+/** How a live value follows the steps of a client. */
+export interface Computed<T> {
+  /** Whether a step may have changed it. */
+  readonly depends: (touched: Touched) => boolean;
+  /** Computes it, or undefined if it is what it was. */
+  readonly compute: () => Promise<readonly T[] | undefined>;
+}
+
+/** A value that is computed again after the steps that it depends on. */
+export function computed<T>({ opened, hides, engine }: Source, begin: () => Computed<T>): Live<readonly T[]> {
+  let newest: Computed<T> | undefined;
+  return new LiveValue((live) => {
+    const own = (newest = begin());
+    const again = repeated(async () => {
+      const value = hides() ? [] : await own.compute();
+      // Who asks once, and once more later, gets then what has come of the first time.
+      if (value && own === newest) live.set(value);
+      await new Promise((resolve) => setTimeout(resolve, FRAME_MS));
+    });
+    opened.then(again, () => undefined);
+    return engine.listen((touched) => {
+      if (own.depends(touched)) again();
+    });
+  });
+}
+
+/** Runs again whenever it is asked to, one run at a time and only the last of several requests. */
+function repeated(work: () => Promise<void>): () => void {
   let running = false;
   let wanted = false;
   const run = async (): Promise<void> => {
     running = true;
     while (wanted) {
       wanted = false;
-      set(await compute());
+      await work();
     }
     running = false;
   };

@@ -7,6 +7,7 @@ import { together } from "../core/outcomes.js";
 import { keyOf, type Edit, type Outcome } from "../core/records.js";
 import type { Event } from "../core/step.js";
 import type { Body } from "../protocol.js";
+import { newId } from "./ids.js";
 import type { CollectionShape, OutcomeIn, PendingEdit } from "./types.js";
 
 /** One outcome of a list, with what its user can do about it. */
@@ -14,7 +15,6 @@ export function outcomeOf(
   outcome: Outcome,
   all: readonly Outcome[],
   act: (event: Event) => Promise<void>,
-  newId: () => string,
 ): OutcomeIn<CollectionShape> {
   const { n, edit, status, theirs, ...rest } = outcome;
   const again = (changes?: Changes): Promise<void> => {

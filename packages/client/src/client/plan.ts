@@ -34,18 +34,6 @@ export function planOf(query: Compiled, indexes: readonly Index[]): Plan | undef
   return plans.filter(({ score }) => score > 0).sort((a, b) => b.score - a.score)[0];
 }
 
-/** The fields of an `@index` that would serve a query, if one could. */
-export function fieldsFor(type: string, query: Compiled): readonly string[] | undefined {
-  const spans = spansOf(query);
-  const names = [...spans.keys()];
-  const points = names.filter((name) => spans.get(name)?.points);
-  const ordered = query.orders.slice(0, -1).map(({ field }) => field);
-  const next = query.limit === Infinity || ordered.length === 0 ? names : ordered;
-  const fields = [...new Set([...points, ...next])].filter((name) => name !== "id");
-  const index = { type, fields: fields.map((name) => [name, ""] as const) };
-  return fields.length > 0 && planOf(query, [index]) ? fields : undefined;
-}
-
 /** Points of the first fields, then the span of the next one. */
 function planBy(query: Compiled, spans: ReadonlyMap<string, Span>, index: Index): Plan {
   const names = index.fields.map(([name]) => name);

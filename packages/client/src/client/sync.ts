@@ -8,8 +8,9 @@ import type { Flight } from "../core/records.js";
 import type { Event } from "../core/step.js";
 import type { Page, PushInput } from "../protocol.js";
 import { Refused, type Position, type Transport } from "../transport/transport.js";
-import { Deposed, type Led } from "./engine.js";
+import { Deposed, type Engine } from "./engine.js";
 import { isFull } from "./failures.js";
+import { newId } from "./ids.js";
 import { Backoff, type PauseOptions } from "./pause.js";
 import type { Status } from "./types.js";
 
@@ -17,13 +18,14 @@ import type { Status } from "./types.js";
 export type Phase = "offline" | "catching-up" | "live" | "halted";
 
 export interface SyncOptions {
-  readonly engine: Led;
+  readonly engine: Pick<Engine, "storage" | "do">;
+  /** The term in which this tab leads. */
+  readonly term: number;
   readonly transport: Transport;
   /** The types to sync, and those to sync before the others. */
   readonly types: readonly string[];
   readonly first: readonly string[];
   readonly pauses: PauseOptions;
-  readonly newId: () => string;
   /** How long an answer may stay unconfirmed before the client reads the store again. */
   readonly confirmMs: number;
   readonly say: (change: Partial<Status>) => void;
@@ -108,10 +110,12 @@ export class Sync {
     while (!this.#ended()) {
       let backoff = this.#reading;
       try {
+        // The first pull is compared only if all documents are counted by then.
+        await this.#sweep();
         await this.#identify();
         do {
           await this.#catchUp();
-          if (this.#mayBeDead) await this.#sweep();
+          await this.#sweep();
         } while (this.#rereads);
         this.#reading.succeed();
         backoff = this.#streaming;
@@ -153,15 +157,13 @@ export class Sync {
   }
 
   async #begin(): Promise<Effect & { do: "pull" }> {
-    const effects = await this.#do({ is: "begin" });
-    const pull = effects.find((effect) => effect.do === "pull");
-    if (!pull) throw new Error("a pull begins with a request");
-    return pull;
+    const [pull] = await this.#do({ is: "begin" });
+    return pull as Effect & { do: "pull" };
   }
 
   async #take(page: Page, { checkpoint: from, ...asked }: Position & { readonly round: number | null }): Promise<void> {
     const { round } = asked;
-    await this.#do({ is: "page", page, from, ...asked, newId: this.options.newId() });
+    await this.#do({ is: "page", page, from, ...asked, newId: newId() });
     if (round === null) this.options.say({ done: 0 });
     else this.#show("catching-up", undefined, page.changes.length);
     if (page.reset || page.revokedScopes.length > 0) this.#mayBeDead = true;
@@ -180,18 +182,25 @@ export class Sync {
       await this.#take(page, asked);
       asked = { ...asked, checkpoint: page.checkpoint };
       if (page.hasMore) return;
-      if (this.#mayBeDead) await this.#sweep();
+      await this.#sweep();
       if (asked.round !== null) this.#show("live");
       asked = { ...asked, round: null };
       this.#confirmLater();
     };
-    await transport.follow(asked, take, signal);
+    try {
+      await transport.follow(asked, take, signal);
+    } catch (failure) {
+      // A stream that it ends itself has not failed.
+      if (!(signal.aborted && failure instanceof Refused)) throw failure;
+    }
   }
 
-  /** Deletes what resets and revocations have left dead, and counts the rest. */
+  /** Deletes what resets and revocations may have left dead, and counts the rest. */
   async #sweep(): Promise<void> {
-    this.#mayBeDead = false;
-    while (!this.#ended() && (await this.#do({ is: "sweep" })).some((effect) => effect.do === "sweep"));
+    while (this.#mayBeDead && !this.#ended()) {
+      const effects = await this.#do({ is: "sweep" });
+      this.#mayBeDead = effects.some((effect) => effect.do === "sweep");
+    }
   }
 
   /** What an answer brought and no page has named is settled by reading the store. */
@@ -248,7 +257,7 @@ export class Sync {
   }
 
   async #ask(client: string, question: number): Promise<void> {
-    const { transport, newId } = this.options;
+    const { transport } = this.options;
     const { lastMutationId } = await transport.viewer(client, this.#signal);
     await this.#do({ is: "asked", question, last: lastMutationId ?? 0, newId: newId() });
   }
@@ -257,7 +266,7 @@ export class Sync {
   async #failed(failure: unknown, backoff: Backoff): Promise<void> {
     if (this.#ended()) return;
     if (!(failure instanceof Refused)) return this.#unstored(failure, backoff);
-    const { engine, newId } = this.options;
+    const { engine } = this.options;
     const { refusal } = failure;
     const { flight } = await engine.storage.read({});
     if (backoff === this.#sending && flight && this.#identified) {
@@ -282,7 +291,7 @@ export class Sync {
 
   /** A step, and what follows from it. What is to be sent, the caller sends. */
   async #do(event: Event, backoff = this.#reading): Promise<readonly Effect[]> {
-    const effects = await this.options.engine.do(event);
+    const effects = await this.options.engine.do(event, this.options.term);
     for (const effect of effects) {
       if (effect.do === "reread") this.reread();
       else if (effect.do === "halt") this.#halt(effect);

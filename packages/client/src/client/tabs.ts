@@ -10,16 +10,16 @@ import { listen } from "./page.js";
 const BEAT_MS = 2_500;
 const BEATS = 3;
 
-export interface TabsOptions<Led, News> {
+export interface TabsOptions<News> {
   /** The name of the database; undefined if no other tab can open it. */
   readonly name: string | undefined;
   /** Web Locks. Without them the newest tab leads. */
   readonly locks: Pick<LockManager, "request"> | undefined;
   readonly beatMs?: number;
-  /** Makes this tab the leader in the storage. */
-  readonly raise: () => Promise<Led>;
+  /** Makes this tab the leader in the storage. Returns the term. */
+  readonly raise: () => Promise<number>;
   /** Leads until the signal is aborted, or until this tab cannot lead. */
-  readonly lead: (led: Led, signal: AbortSignal) => Promise<void>;
+  readonly lead: (term: number, signal: AbortSignal) => Promise<void>;
   /** Takes what another tab has posted, and whether that tab leads, as far as this one has heard. */
   readonly hear: (news: News, leads: boolean) => void;
   /** What the leader says with each sign of life. */
@@ -35,7 +35,7 @@ interface Message<News> {
   readonly news?: News;
 }
 
-export class Tabs<Led extends { readonly term: number }, News> {
+export class Tabs<News> {
   #channel: BroadcastChannel | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   /** Ends the turn in which this tab leads or waits to lead. */
@@ -50,7 +50,7 @@ export class Tabs<Led extends { readonly term: number }, News> {
   readonly #left = new AbortController();
 
   /** Takes part in the election at once. */
-  constructor(readonly options: TabsOptions<Led, News>) {
+  constructor(readonly options: TabsOptions<News>) {
     const { name, awake } = options;
     const sleeps = (): void => {
       this.#rest();
@@ -125,9 +125,9 @@ export class Tabs<Led extends { readonly term: number }, News> {
   }
 
   async #lead(signal: AbortSignal): Promise<void> {
-    const led = await this.options.raise();
+    const term = await this.options.raise();
     if (signal.aborted) return;
-    this.#term = this.#newest = led.term;
+    this.#term = this.#newest = term;
     // The next leader does not wait for what this one still has to end.
     const aborted = new Promise<void>((resolve) => {
       signal.addEventListener("abort", () => {
@@ -137,7 +137,7 @@ export class Tabs<Led extends { readonly term: number }, News> {
         resolve();
       });
     });
-    await Promise.race([aborted, this.options.lead(led, signal)]);
+    await Promise.race([aborted, this.options.lead(term, signal)]);
   }
 
   /** A tab counts its own beats without one of the leader: while it is frozen itself, it misses none. */

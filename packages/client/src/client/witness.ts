@@ -1,38 +1,28 @@
 /**
- * Remembers outside of the database how many edits it holds. A browser that is short of room removes a database whole, and
- * says nothing.
+ * Remembers outside of a database how many edits it holds. A browser that is short of room removes a database whole, and
+ * says nothing. Workers have no such place, a page may not be allowed to have one, and it may be full: then nothing is
+ * remembered.
  */
 
-export class Witness {
-  readonly #key: string;
-  #kept: number | undefined;
-
-  constructor(database: string) {
-    this.#key = `tidegate:${database}:unsent`;
+/** How many edits a database held; they are gone if it is empty. */
+export function recall(database: string | undefined): number {
+  try {
+    return database === undefined ? 0 : Number(localStorage.getItem(keyOf(database)));
+  } catch {
+    return 0;
   }
+}
 
-  /** How many edits the database held; they are gone if it is empty. */
-  recall(): number {
-    return Number(this.#storage()?.getItem(this.#key) ?? 0) || 0;
+export function remember(database: string | undefined, unsent: number): void {
+  try {
+    if (unsent === recall(database) || database === undefined) return;
+    if (unsent > 0) localStorage.setItem(keyOf(database), String(unsent));
+    else localStorage.removeItem(keyOf(database));
+  } catch {
+    // Nothing is remembered.
   }
+}
 
-  keep(unsent: number): void {
-    if (unsent === this.#kept) return;
-    this.#kept = unsent;
-    try {
-      if (unsent > 0) this.#storage()?.setItem(this.#key, String(unsent));
-      else this.#storage()?.removeItem(this.#key);
-    } catch {
-      // It is full too: then nothing is remembered.
-    }
-  }
-
-  /** Workers have none, and a page may not be allowed to have one. */
-  #storage(): Storage | undefined {
-    try {
-      return (globalThis as { localStorage?: Storage }).localStorage;
-    } catch {
-      return undefined;
-    }
-  }
+function keyOf(database: string): string {
+  return `tidegate:${database}:unsent`;
 }

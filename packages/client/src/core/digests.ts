@@ -14,11 +14,14 @@ export type Sum = readonly number[];
 /** Sums by scope and type, which U+0000 joins. */
 export type Sums = Readonly<Record<string, Sum>>;
 
+/** Each step copies the sums, so there are no more. A client that would have more stops to count until its next start. */
+const SUMS_MAX = 2_000;
+
 /** Counts a document in or out, if it counts: a sweep has looked at it, and the client keeps it after a reset too. */
 export function count({ meta, sums }: Draft, doc: Doc, sign: 1 | -1): void {
   const { type, id, scope, v, seen } = doc;
   const isSwept = meta.swept === null || keyOf(doc) <= meta.swept;
-  if (!isSwept || seen < meta.no || !isAlive(meta, doc)) return;
+  if (!isSwept || seen < meta.no || !isAlive(meta, doc) || sums.size > SUMS_MAX) return;
   const key = `${scope}\u0000${type}`;
   const [number = 0, ...words] = sums.get(key) ?? [];
   const sum = [number + sign, ...joined(words, `${id}\u0000${v}`)];
@@ -26,12 +29,13 @@ export function count({ meta, sums }: Draft, doc: Doc, sign: 1 | -1): void {
   else sums.delete(key);
 }
 
+/** The parts of a key of {@link Sums}. */
+export const [SCOPE, TYPE] = [0, 1];
+
 /** Forgets the sums of some scopes, or of some types. */
-export function forget({ sums }: Draft, part: "scope" | "type", names: readonly string[]): void {
-  for (const key of sums.keys()) {
-    const [scope = "", type = ""] = key.split("\u0000");
-    if (names.includes(part === "scope" ? scope : type)) sums.delete(key);
-  }
+export function forget({ sums }: Draft, part: number, names: readonly string[]): void {
+  if (sums.size > SUMS_MAX) return;
+  for (const key of sums.keys()) if (names.includes(key.split("\u0000")[part] ?? "")) sums.delete(key);
 }
 
 /** The first four words of a text's hash, joined to others by XOR. */
@@ -41,6 +45,7 @@ function joined(words: readonly number[], text: string): readonly number[] {
     .map((word, at) => word ^ (words[at] ?? 0));
 }
 
+/** The digest of nothing. */
 const NOTHING = "0".repeat(32);
 
 /** The digest of each scope of which something is kept (2.10). */
@@ -59,18 +64,25 @@ function hex(words: readonly number[]): string {
 
 /**
  * 1.18: compares what it keeps with the digests of a page. A scope that differs is asked for again, once until it is equal
- * or there is nothing of it. An answer that came since the pull began may be ahead of the page.
+ * or there is nothing of it. An answer that came since the pull began may be ahead of the page. Nothing is proven while a
+ * scope of which it keeps something has no digest.
  */
 export function compare(draft: Draft, { page: { digests }, round }: Arrival): void {
   const { meta } = draft;
   if (!digests || meta.swept !== null || round === null || round <= meta.answered) return;
+  if (draft.sums.size > SUMS_MAX) {
+    meta.differing = null;
+    return;
+  }
   const known = meta.differing ?? {};
   const ours = digestsOf(draft.sums);
-  const theirs = new Map(digests.map(({ scope, digest }) => [scope, digest === NOTHING ? undefined : digest]));
+  const theirs = new Map(digests.map(({ scope, digest }) => [scope, digest]));
   const scopes = [...new Set([...Object.keys(known), ...theirs.keys()])];
-  const differing = scopes.filter((scope) => ours.get(scope) !== theirs.get(scope));
-  meta.differing = Object.fromEntries(differing.map((scope) => [scope, own(known, scope) ?? true]));
-  if (Object.values(meta.differing).includes(true)) draft.effects.push({ do: "reread" });
+  const differing = scopes.filter((scope) => (ours.get(scope) ?? NOTHING) !== (theirs.get(scope) ?? NOTHING));
+  const isProven = [...ours.keys()].every((scope) => theirs.has(scope));
+  const asks = Object.fromEntries(differing.map((scope) => [scope, own(known, scope) ?? true]));
+  meta.differing = isProven || differing.length > 0 ? asks : null;
+  if (Object.values(asks).includes(true)) draft.effects.push({ do: "reread" });
 }
 
 /**

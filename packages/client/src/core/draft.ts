@@ -3,7 +3,7 @@
  */
 
 import type { Body } from "../protocol.js";
-import { count, forget, type Sum } from "./digests.js";
+import { count, forget, TYPE, type Sum } from "./digests.js";
 import { isAlive, keyOf, UNCOUNTED } from "./records.js";
 import type { CoreModel, Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "./records.js";
 import { view } from "./view.js";
@@ -101,7 +101,7 @@ class Table<K, R> {
     records: readonly R[],
     readonly keyOf: (record: R) => K,
     /** Hears which records come and which go. */
-    readonly counts?: (record: R, sign: 1 | -1) => void,
+    readonly hear: (record: R, sign: 1 | -1) => void = () => undefined,
   ) {
     this.#records = new Map(records.map((record) => [keyOf(record), record]));
   }
@@ -125,13 +125,13 @@ class Table<K, R> {
       this.remove(key);
       this.#records.set(key, record);
       this.writes.set(key, record);
-      this.counts?.(record, 1);
+      this.hear(record, 1);
     }
   }
 
   remove(key: K): void {
     const record = this.#records.get(key);
-    if (record) this.counts?.(record, -1);
+    if (record) this.hear(record, -1);
     this.#records.delete(key);
     this.writes.set(key, null);
   }
@@ -144,6 +144,8 @@ export class Draft {
   flight: Flight | null;
   /** What the shell does after this step. */
   readonly effects: Effect[] = [];
+  /** The documents that were written or removed, or whose edits were. */
+  readonly touched = new Set<Key>();
   /** What it keeps in each scope, for digests: changed with the documents. */
   readonly sums: Map<string, Sum>;
   /** The documents that were read, the dead ones too. */
@@ -159,10 +161,14 @@ export class Draft {
   ) {
     this.meta = { ...UNCOUNTED, ...slice.meta, step: slice.meta.step + 1 };
     this.flight = slice.flight;
-    this.docs = new Table(slice.docs, keyOf, (doc, sign) => count(this, doc, sign));
     this.sums = new Map(Object.entries(this.meta.sums));
-    this.queue = new Table(slice.queue, numberOf);
-    this.lingering = new Table(slice.lingering, numberOf);
+    const touch = (of: Doc | Edit): unknown => this.touched.add(keyOf(of));
+    this.docs = new Table(slice.docs, keyOf, (doc, sign) => {
+      touch(doc);
+      count(this, doc, sign);
+    });
+    this.queue = new Table(slice.queue, numberOf, touch);
+    this.lingering = new Table(slice.lingering, numberOf, touch);
     this.outcomes = new Table(slice.outcomes, numberOf);
   }
 
@@ -175,7 +181,7 @@ export class Draft {
   removeType(type: string): void {
     this.#types.push(type);
     for (const doc of this.docs.all()) if (doc.type === type) this.docs.remove(keyOf(doc));
-    forget(this, "type", [type]);
+    forget(this, TYPE, [type]);
   }
 
   /** The edits on top of a document, in their order. */

@@ -3,7 +3,7 @@
  */
 
 import type { Change, Page } from "../protocol.js";
-import { beginSweep, compare, forget } from "./digests.js";
+import { beginSweep, compare, forget, SCOPE } from "./digests.js";
 import type { Draft } from "./draft.js";
 import { beginClient } from "./edits.js";
 import { keyOf, own, versionOf } from "./records.js";
@@ -81,7 +81,7 @@ function revoke(draft: Draft, scopes: readonly string[]): void {
   if (scopes.length === 0) return;
   // The sweep that ends forgets them.
   if (meta.swept !== null) beginSweep(draft);
-  forget(draft, "scope", scopes);
+  forget(draft, SCOPE, scopes);
   meta.gone = { ...meta.gone, ...Object.fromEntries(scopes.map((scope) => [scope, meta.step - 1])) };
   if (flight) draft.flight = { ...flight, revoked: [...flight.revoked, ...scopes] };
 }

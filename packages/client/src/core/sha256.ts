@@ -38,8 +38,8 @@ function compressed(state: State, blocks: DataView, begin: number): State {
             back(16)) |
           0;
     words.push(word);
-    const chosen = h + (turned(e, 6, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g)) + constant + word;
-    const most = (turned(a, 2, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+    const chosen = h + turned(e, 6, 11, 25) + ((e & f) ^ (~e & g)) + constant + word;
+    const most = turned(a, 2, 13, 22) + ((a & b) ^ (a & c) ^ (b & c));
     [a, b, c, d, e, f, g, h] = [(chosen + most) | 0, a, b, c, (d + chosen) | 0, e, f, g];
   }
   return [a, b, c, d, e, f, g, h].map((word, at) => (word + (state[at] ?? 0)) | 0) as unknown as State;

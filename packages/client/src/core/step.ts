@@ -124,6 +124,8 @@ function needOfAnswer({ results }: Answer, meta: Meta, flight: Flight | null): N
 export interface Step {
   readonly writes: Writes;
   readonly effects: readonly Effect[];
+  /** The documents that show otherwise, perhaps; dead ones are not named. */
+  readonly touched: ReadonlySet<Key>;
 }
 
 /**
@@ -134,7 +136,7 @@ export interface Step {
 export function step(model: CoreModel, slice: Slice, event: Event): Step {
   const draft = new Draft(model, slice);
   kindOf(event).apply(draft, event);
-  return { writes: draft.writes(), effects: draft.effects };
+  return { writes: draft.writes(), effects: draft.effects, touched: draft.touched };
 }
 
 /** The next page begins with everything. From then on no document has a version until it comes again. */
@@ -149,8 +151,7 @@ function seal(draft: Draft, { unsent }: { readonly unsent: Unsent }): void {
   const { meta, lingering } = draft;
   const waiting = unsentOf(meta, draft.flight);
   if (waiting > 0 && (unsent === "refuse" || (unsent === "keep" && meta.user === null))) {
-    const why = unsent === "keep" ? ", and the gateway has never named their user" : "";
-    throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet${why}`);
+    throw new ClientError("UNSENT_EDITS", `${waiting} edits of ${meta.user ?? "an unknown user"} have no answer yet`);
   }
   for (const type of Object.keys(draft.model.types)) draft.removeType(type);
   for (const { n } of lingering.all()) lingering.remove(n);

@@ -5,7 +5,6 @@
 import { keysOf, type Need, type Slice, type Writes } from "../core/draft.js";
 import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
 import { entryOf, nameOf, type Index, type SortKey } from "./entries.js";
-import { memoryStorage } from "./memory.js";
 import { PART, parts } from "./parts.js";
 import type { Closed, Search, StepOptions, Storage } from "./storage.js";
 
@@ -22,7 +21,7 @@ const page = (globalThis as { document?: Document }).document;
 /** Rises with each layout of the records. 1 had no entries of indexes. */
 const VERSION = 2;
 
-const OUTDATED: Closed = { code: "OUTDATED", message: "another tab has a newer version of the app: reload this one" };
+const OUTDATED: Closed = { code: "OUTDATED", message: "another tab has a newer app: reload this one" };
 const EVICTED: Closed = { code: "EVICTED", message: "the browser has removed the database" };
 const REMOVED: Closed = { code: "REMOVED", message: "another tab has signed out" };
 
@@ -40,18 +39,12 @@ interface StoredDoc extends Doc {
   readonly x?: readonly (readonly SortKey[])[];
 }
 
-/** A storage in the database of this name. Where there is no IndexedDB, one that is not durable. */
+/**
+ * A storage in the database of this name. The client halts with `STORAGE` where the platform has no IndexedDB, or keeps
+ * nothing for the page.
+ */
 export function indexedDBStorage(name: string): Storage {
-  return isThere() ? new IndexedDBStorage(name) : memoryStorage();
-}
-
-/** A browser that keeps nothing for a page lacks it, or throws where it is named. */
-function isThere(): boolean {
-  try {
-    return (globalThis as { indexedDB?: IDBFactory }).indexedDB !== undefined;
-  } catch {
-    return false;
-  }
+  return new IndexedDBStorage(name);
 }
 
 class IndexedDBStorage implements Storage {
@@ -212,7 +205,7 @@ class IndexedDBStorage implements Storage {
         resolve();
       };
       transaction.onabort = () => {
-        reject(transaction.error ?? new Error("the transaction was aborted"));
+        reject(transaction.error ?? new Error("the storage is not open"));
       };
     });
     try {
@@ -257,7 +250,7 @@ function abort(transaction: IDBTransaction): void {
 
 async function head(stores: Stores): Promise<readonly [Meta, Flight | null]> {
   const [meta, flight] = await Promise.all([done(stores.meta.get("meta")), done(stores.meta.get("flight"))]);
-  if (meta === undefined) throw new Error("the database is empty");
+  if (meta === undefined) throw new Error("the storage is not open");
   return [meta as Meta, (flight as Flight | undefined) ?? null];
 }
 
@@ -376,19 +369,20 @@ async function inRuns<T>(items: readonly T[], request: (item: T) => Promise<unkn
   for (let at = 0; at < items.length; at += RUN) await Promise.all(items.slice(at, at + RUN).map(request));
 }
 
-/** Any request; the results of `IDBRequest` are not covariant. */
-interface Request extends EventTarget {
-  readonly result: unknown;
-  readonly error: DOMException | null;
-}
+/** Any request; `IDBRequest` is not covariant. */
+type Request = Pick<IDBRequest<unknown>, "result" | "error"> & Record<"onsuccess" | "onerror", unknown>;
 
 function done(request: Request): Promise<unknown> {
   return new Promise((resolve, reject) => {
     // A cursor succeeds once for each document.
-    request.addEventListener("success", () => resolve(request.result), { once: true });
-    request.addEventListener("error", () => {
-      reject(request.error ?? new Error("a request failed"));
-    });
+    request.onsuccess = () => {
+      resolve(request.result);
+    };
+    request.onerror = () => {
+      // A request that has failed has an error.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      reject(request.error);
+    };
   });
 }
 

@@ -2,19 +2,19 @@
  * One subscription over one event stream of graphql-sse. It does not connect again: that is the caller's matter.
  */
 
-import { answered, exchange, type Request } from "./http.js";
-import { unreachable } from "./transport.js";
+import { ACCEPT, answered, exchange, type Request } from "./http.js";
+import { malformed, unreachable } from "./transport.js";
 
 /** A gateway is heard every 12 s. */
 const SILENCE_MS = 20_000;
 
 /** Resolves when the gateway completes the subscription; rejects when `signal` aborts it, or with {@link Refused}. */
 export function streamEvents(request: Request, next: (payload: unknown) => void, signal: AbortSignal): Promise<void> {
-  const headers = { ...request.headers, Accept: "text/event-stream, application/graphql-response+json;q=0.9" };
+  const headers = { ...request.headers, Accept: `text/event-stream, ${ACCEPT}` };
   const read = async (response: Response, chunks: AsyncIterable<string>): Promise<void> => {
     if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
       await answered(response, chunks);
-      throw unreachable("the answer is no event stream");
+      throw malformed();
     }
     let event = "";
     let data = "";

@@ -7,10 +7,10 @@ import { dataOf } from "./answers.js";
 import { Refused, unreachable } from "./transport.js";
 
 /** How long an answer may be silent at first, and at most: longer than the gateway's own deadline. */
-const SILENCE_MIN_MS = 20_000;
+export const SILENCE_MIN_MS = 20_000;
 const SILENCE_MAX_MS = 60_000;
 
-const ACCEPT = "application/graphql-response+json, application/json";
+export const ACCEPT = "application/graphql-response+json, application/json";
 
 /** The least rate at which a request is sent. */
 const LEAST_BYTES_PER_MS = 4;
@@ -19,13 +19,15 @@ const LEAST_BYTES_PER_MS = 4;
 const RETRY_AFTER_MAX_S = 3600;
 
 /** How long the next answer may be silent. As for a retransmission, a silence doubles it, and an answer sets it. */
-export class Patience {
-  ms = SILENCE_MIN_MS;
+export interface Patience {
+  ms: number;
 }
 
 export interface Request {
   readonly url: string;
   readonly fetch: typeof fetch;
+  /** In place of the platform's own. */
+  readonly webSocket?: typeof WebSocket | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: object;
   readonly patience: Patience;
@@ -72,9 +74,7 @@ export async function exchange<T>(
     return await read(response, chunksOf(response, heard));
   } catch (failure) {
     // `fetch` fails with many kinds of errors, and none says whether the request arrived.
-    throw failure instanceof TypeError || failure instanceof SyntaxError || failure instanceof DOMException
-      ? unreachable(failure.message)
-      : failure;
+    throw failure instanceof Refused ? failure : unreachable(String(failure));
   } finally {
     clearTimeout(timer);
     silent.abort();
@@ -90,9 +90,8 @@ export async function answered(response: Response, chunks: AsyncIterable<string>
     return dataOf(JSON.parse(text), retryAfter);
   } catch (failure) {
     if (failure instanceof Refused && failure.refusal.code !== "NETWORK") throw failure;
-    const message = `the answer has status ${response.status} and is not that of a gateway`;
     const code = { 401: "UNAUTHENTICATED", 413: "PAYLOAD_TOO_LARGE" }[response.status];
-    throw unreachable(message, retryAfter, code);
+    throw unreachable(`the answer is not that of a gateway: status ${response.status}`, retryAfter, code);
   }
 }
 

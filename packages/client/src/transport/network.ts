@@ -4,7 +4,7 @@
 
 import type { InboxConflict, Page, PushInput, Result } from "../protocol.js";
 import { conflictsOf, dataOf, pageOf, resolvedOf, resultsOf, viewerOf, type Types } from "./answers.js";
-import { Patience, post, type Request } from "./http.js";
+import { post, SILENCE_MIN_MS, type Patience, type Request } from "./http.js";
 import { Streams } from "./streams.js";
 import { Token } from "./token.js";
 import type { Position, Stream, Transport, Viewer } from "./transport.js";
@@ -38,7 +38,7 @@ export interface NetworkOptions {
   readonly webSocket?: typeof WebSocket;
   /** The pause between two questions of what is new, without a stream. */
   readonly pollMs: number;
-  readonly onBytes?: (count: number) => void;
+  readonly onBytes: (count: number) => void;
 }
 
 type Data = ReturnType<typeof dataOf>;
@@ -46,12 +46,12 @@ type Data = ReturnType<typeof dataOf>;
 export class Network implements Transport {
   readonly #token: Token;
   readonly #streams: Streams;
-  readonly #patience = new Patience();
+  readonly #patience: Patience = { ms: SILENCE_MIN_MS };
 
   constructor(readonly options: NetworkOptions) {
     const { token, webSocket } = options;
     this.#token = new Token(token);
-    this.#streams = new Streams(webSocket ?? (globalThis as { WebSocket?: typeof WebSocket }).WebSocket);
+    this.#streams = new Streams(webSocket !== undefined || "WebSocket" in globalThis);
   }
 
   get stream(): Stream {
@@ -140,19 +140,21 @@ export class Network implements Transport {
       polls += 1;
       await pause(this.options.pollMs, signal);
     }
-    this.#streams.reset();
+    // Who ends it to read the store again has no reason to try them.
+    if (!signal.aborted) this.#streams.reset();
   }
 
   #request(token: string, operation: keyof Operations, variables: object): Request {
-    const { url, model, fetch: send, onBytes } = this.options;
+    const { url, model, fetch: send, webSocket, onBytes } = this.options;
     return {
       url: new URL(url, (globalThis as { location?: { href: string } }).location?.href).href,
       // A method of the browser's window is called on nothing else.
       fetch: send ?? ((to, init) => fetch(to, init)),
+      webSocket,
       headers: { Authorization: `Bearer ${token}`, "Tidegate-Schema": model.hash },
       body: { query: model.operations[operation], variables },
       patience: this.#patience,
-      onBytes: onBytes ?? (() => undefined),
+      onBytes,
     };
   }
 }

@@ -3,7 +3,8 @@
  */
 
 import type { Request } from "./http.js";
-import { asObject, refusalOf, Refused, unreachable } from "./transport.js";
+import { asObject, malformed, refusalOf, Refused, unreachable } from "./transport.js";
+import { onAbort } from "./waiting.js";
 
 /** How often a silent socket is asked whether it lives, and how long it may take to say so. */
 const PING_MS = 12_000;
@@ -11,14 +12,13 @@ const PONG_MS = 8_000;
 
 /** Resolves when the gateway completes the subscription or `signal` aborts it; rejects with {@link Refused}. */
 export function subscribe(
-  { url, headers, body, onBytes }: Request,
-  webSocket: typeof WebSocket,
+  { url, webSocket, headers, body, onBytes }: Request,
   next: (payload: unknown) => void,
   signal: AbortSignal,
 ): Promise<void> {
   let socket: WebSocket;
   try {
-    socket = new webSocket(url.replace(/^http/, "ws"), "graphql-transport-ws");
+    socket = new (webSocket ?? WebSocket)(url.replace(/^http/, "ws"), "graphql-transport-ws");
   } catch (failure) {
     return Promise.reject(unreachable(String(failure)));
   }
@@ -27,16 +27,14 @@ export function subscribe(
   };
   return new Promise<void>((resolve, reject) => {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let forget = (): void => undefined;
     const end = (failure?: Error): void => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
+      forget();
       socket.onmessage = null;
-      if (failure === undefined) resolve();
-      else reject(failure);
+      if (failure) reject(failure);
+      else resolve();
       socket.close(1000);
-    };
-    const abort = (): void => {
-      end();
     };
     const watch = (): void => {
       clearTimeout(timer);
@@ -62,23 +60,23 @@ export function subscribe(
         onBytes(new TextEncoder().encode(text).length);
         hear(asObject(JSON.parse(text)) ?? {});
       } catch (failure) {
-        end(failure instanceof Refused ? failure : unreachable("a message is not that of a gateway"));
+        end(failure instanceof Refused ? failure : malformed());
       }
     };
-    socket.onerror = () => {
-      end(unreachable("the socket failed"));
-    };
+    // It is closed next.
+    socket.onerror = () => undefined;
     socket.onclose = ({ code, reason }) => {
       end(closed(code, reason));
     };
     watch();
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) abort();
+    forget = onAbort(signal, () => {
+      end();
+    });
   });
 }
 
 /** Any code but that of the token may come from a proxy. What the gateway has against a request, it says by POST too. */
 function closed(code: number, reason: string): Refused {
-  const message = `the socket was closed with ${code} ${reason}`;
+  const message = `the socket was closed: ${code} ${reason}`;
   return unreachable(message, 0, code === 4403 ? "UNAUTHENTICATED" : undefined);
 }

@@ -14,10 +14,10 @@ const FAILURES_MAX = 2;
 export class Streams {
   #failures = { socket: 0, events: 0 };
 
-  constructor(readonly webSocket: typeof WebSocket | undefined) {}
+  constructor(readonly hasSockets: boolean) {}
 
   get best(): Stream {
-    if (this.webSocket && this.#failures.socket < FAILURES_MAX) return "socket";
+    if (this.hasSockets && this.#failures.socket < FAILURES_MAX) return "socket";
     return this.#failures.events < FAILURES_MAX ? "events" : "polling";
   }
 
@@ -28,8 +28,7 @@ export class Streams {
 
   /** One subscription over one stream, until it fails or is aborted. */
   async open(request: Request, take: (data: ReturnType<typeof dataOf>) => void, signal: AbortSignal): Promise<void> {
-    const { webSocket, best } = this;
-    const by = best === "socket" && webSocket ? "socket" : "events";
+    const [by, open] = this.best === "socket" ? (["socket", subscribe] as const) : (["events", streamEvents] as const);
     let answers = 0;
     const next = (payload: unknown): void => {
       take(dataOf(payload));
@@ -37,9 +36,7 @@ export class Streams {
       this.#failures[by] = 0;
     };
     try {
-      await (best === "socket" && webSocket
-        ? subscribe(request, webSocket, next, signal)
-        : streamEvents(request, next, signal));
+      await open(request, next, signal);
     } catch (failure) {
       const cut = failure instanceof Refused && failure.refusal.code === "NETWORK";
       if (cut && answers === 0 && !signal.aborted) this.#failures[by] += 1;

@@ -2,20 +2,12 @@
  * What the client needs of a network, and the failures of it. A refusal is data: the core decides what follows.
  */
 
-import { retryAfterOf } from "../core/refusals.js";
 import type { Page, PushInput, Refusal, Result, Value } from "../protocol.js";
 
 /** A request that the gateway refused, or that never arrived. */
 export class Refused extends Error {
-  override readonly name = "Refused";
-
   constructor(readonly refusal: Refusal) {
     super(`${refusal.code}: ${refusal.message}`);
-  }
-
-  /** In how many seconds it may be tried again, at the earliest. */
-  get retryAfter(): number {
-    return retryAfterOf(this.refusal);
   }
 }
 
@@ -52,6 +44,11 @@ export interface Transport {
 /** Without another code: it did not arrive, or what came is no answer of a gateway. It may succeed later. */
 export function unreachable(message: string, retryAfter = 0, code = "NETWORK"): Refused {
   return new Refused({ code, message, extensions: { retryAfter } });
+}
+
+/** A proxy or a captive portal has answered in the gateway's place. */
+export function malformed(): Refused {
+  return unreachable("the answer is not that of a gateway");
 }
 
 /** The first of an answer's errors. */

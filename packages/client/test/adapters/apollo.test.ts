@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { ApolloClient, ApolloLink, gql, InMemoryCache } from "@apollo/client";
 import { config, of } from "rxjs";
 import { TidegateLink } from "../../src/adapters/apollo.js";
-import { memoryStorage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { contract, type Answer } from "./contract.js";
 import { eventually, FLEET, FLEET_ANSWER, fleet, World, type Device } from "./world.js";
 

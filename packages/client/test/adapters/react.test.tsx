@@ -8,7 +8,8 @@ import { createRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { useConflicts, useLive, useOutcomes, usePending, useStatus } from "../../src/adapters/react.js";
 import { LiveValue } from "../../src/client/live.js";
-import { ClientError, createClient, memoryStorage } from "../../src/index.js";
+import { ClientError, createClient } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
 
 const ROOT = new URL("../../../../../", import.meta.url);

@@ -4,14 +4,8 @@
 
 import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import {
-  createClient,
-  indexedDBStorage,
-  memoryStorage,
-  type Client,
-  type Live,
-  type Storage,
-} from "../../src/index.js";
+import { createClient, indexedDBStorage, type Client, type Live, type Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { startGateway } from "../gateway/gateway.js";
 import { model, type Model } from "../models/example.js";
 import { model as harbour, type Model as Harbour } from "../models/harbour.js";
@@ -21,7 +15,6 @@ const LEEWAY_S = 10;
 
 export interface DeviceOptions {
   readonly user?: string;
-  readonly teams?: readonly string[];
   readonly storage?: Storage;
   readonly online?: boolean;
   readonly webSocket?: typeof WebSocket;
@@ -57,10 +50,10 @@ export class World {
 
   /** A token lasts two seconds if `short` is given. */
   device(options: DeviceOptions = {}, short = false): Device {
-    const { user = "alice", teams = ["demo"], storage = newStorage(), online = true } = options;
+    const { user = "alice", storage = newStorage(), online = true } = options;
     const device: { -readonly [K in keyof Device]: Device[K] } = {
       online,
-      teams,
+      teams: ["demo"],
       requests: [],
       client: undefined as never,
     };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Moment, StepKind } from "./interrupted.js";
-import { minutesOf, world } from "./world.js";
+import { minutesOf, world, WORKED } from "./world.js";
 
 const STEPS: readonly StepKind[] = ["edit", "flight", "answer", "page"];
 const MOMENTS: readonly Moment[] = ["running", "stored"];
@@ -53,6 +53,30 @@ test("edits made while a proxy cuts all connections are sent once it does not", 
   }
   assert.equal(await minutesOf(id), 6);
   await device.close();
+});
+
+test("behind a service worker it reads, sends and follows, by an event stream too", async () => {
+  const device = await world().device("alice", {}, WORKED);
+  let isCut = false;
+  device.proxy.plan = ({ kind, body }) => (isCut && kind === "stream" && body === "" ? { fault: "refuse" } : undefined);
+  const tab = await device.tab();
+  await tab.page.evaluate(() => navigator.serviceWorker.register("worker.js"));
+  await tab.until(() => navigator.serviceWorker.controller !== null);
+  const id = await tab.create("behind a worker");
+  const other = await world().device();
+  const elsewhere = await other.tab();
+  for (const [round, stream] of (["socket", "events"] as const).entries()) {
+    isCut = stream === "events";
+    device.proxy.cut();
+    await tab.until((it) => window.app.status()?.stream === it, stream);
+    await tab.bump(id);
+    await tab.isQuiet();
+    await elsewhere.shows(id, 2 * round + 1);
+    await elsewhere.bump(id);
+    await tab.shows(id, 2 * round + 2);
+  }
+  await device.close();
+  await other.close();
 });
 
 test("three tabs, of which leaders crash, close and freeze while answers are lost, count exactly", async () => {

@@ -3,6 +3,8 @@
  */
 
 import { createClient, increment, indexedDBStorage, type Client, type Status } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
+import { withoutDigests } from "../gateway/breaks.js";
 import { model, type Model } from "../models/example.js";
 import { interrupt, interrupted, type Moment, type StepKind } from "./interrupted.js";
 
@@ -65,11 +67,12 @@ class CountedSocket extends WebSocket {
   }
 }
 
-const storage = indexedDBStorage(parameter("database"));
+const isThere = (window as { indexedDB?: IDBFactory }).indexedDB !== undefined;
+const storage = isThere ? indexedDBStorage(parameter("database")) : memoryStorage();
 const client = createClient<Model>({
   url: parameter("url"),
   token: () => parameter("token"),
-  model,
+  model: address.has("unhashed") ? { ...model, operations: withoutDigests(model.operations) } : model,
   storage: interrupted(storage),
   webSocket: CountedSocket,
   pauses: { minMs: 20, maxMs: 200 },

@@ -150,7 +150,7 @@ describe("tabs", { concurrency: 2 }, () => {
     await device.close();
   });
 
-  test("without IndexedDB a page keeps in memory what it has, syncs for itself, and says so", async () => {
+  test("a page whose storage is in memory syncs for itself, and says that it keeps nothing", async () => {
     const device = await world().device();
     const lacking = (): void => {
       Object.defineProperty(window, "indexedDB", { value: undefined });

@@ -1,6 +1,6 @@
 /**
- * What the tests in a browser share: one Chromium, a server of the page, a gateway that its origin may use, and a proxy
- * before it.
+ * What the tests in a browser share: one Chromium, a server of the page, a gateway, which pages of this machine may use,
+ * and a proxy before it.
  */
 
 import assert from "node:assert/strict";
@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Gateway, Proxy } from "@tidegate/conformance";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { chromium, type BrowserContext, type CDPSession, type Page } from "playwright-core";
 import { ROOT, startGateway } from "../gateway/gateway.js";
 
@@ -30,8 +30,7 @@ export class World {
 
   static async start(): Promise<World> {
     const server = await serve();
-    const gateway = await startGateway({ TIDEGATE_HTTP__ALLOWED_ORIGINS: JSON.stringify([originOf(server)]) });
-    return new World(await Chromium.start(), server, gateway);
+    return new World(await Chromium.start(), server, await startGateway());
   }
 
   async stop(): Promise<void> {
@@ -42,12 +41,12 @@ export class World {
     await this.gateway.stop();
   }
 
-  /** A device that has nothing stored yet. */
-  async device(user = "alice"): Promise<Device> {
+  /** A device that has nothing stored yet. `flags` are parameters of its page, and `at` is where the page is. */
+  async device(user = "alice", flags: Readonly<Record<string, string>> = {}, at = "/"): Promise<Device> {
     const proxy = await Proxy.start(new URL(this.gateway.url).origin);
     const database = `device ${this.#devices.length}`;
-    const parameters = { url: `${proxy.origin}/graphql`, token: this.gateway.token(user), database };
-    const address = `${originOf(this.server)}/?${new URLSearchParams(parameters).toString()}`;
+    const parameters = { url: `${proxy.origin}/graphql`, token: this.gateway.token(user), database, ...flags };
+    const address = `${originOf(this.server)}${at}?${new URLSearchParams(parameters).toString()}`;
     const device = new Device(this.browser.context, proxy, address);
     this.#devices.push(device);
     return device;
@@ -98,14 +97,40 @@ class Chromium {
   }
 }
 
+/** The page's script. `unhashed`: it hashes nothing, so digests cost no time, and it asks for none. */
+async function scriptOf(unhashed: boolean): Promise<string> {
+  const contents = "export const sha256 = () => [0, 0, 0, 0];";
+  const stub: Plugin = {
+    name: "unhashed",
+    setup: (bundler) => {
+      bundler.onLoad({ filter: /core.sha256\.js$/ }, () => ({ contents }));
+    },
+  };
+  const plugins = unhashed ? [stub] : [];
+  const { outputFiles } = await build({ entryPoints: [PAGE], bundle: true, format: "esm", write: false, plugins });
+  return outputFiles[0]?.text ?? "";
+}
+
+/** Where a service worker may be. It hands on whatever pages there request. */
+export const WORKED = "/worked/";
+
+const WORKER = `
+  addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+  addEventListener("fetch", (event) => event.respondWith(fetch(event.request)));
+`;
+
 /** Serves the page. */
 async function serve(): Promise<Server> {
-  const { outputFiles } = await build({ entryPoints: [PAGE], bundle: true, format: "esm", write: false });
-  const script = outputFiles[0]?.text ?? "";
-  const server = createServer(({ url }, response) => {
-    const isScript = url === "/page.js";
-    response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
-    response.end(isScript ? script : '<!doctype html><script type="module" src="/page.js"></script>');
+  const scripts = new Map([
+    ["/page.js", await scriptOf(false)],
+    ["/unhashed.js", await scriptOf(true)],
+    [`${WORKED}worker.js`, WORKER],
+  ]);
+  const server = createServer(({ url = "" }, response) => {
+    const script = scripts.get(url);
+    const name = url.includes("unhashed") ? "unhashed" : "page";
+    response.setHeader("Content-Type", script === undefined ? "text/html" : "text/javascript");
+    response.end(script ?? `<!doctype html><script type="module" src="/${name}.js"></script>`);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   // A gateway that does not start ends the tests.
@@ -202,6 +227,11 @@ export class Tab {
 
   async resume(): Promise<void> {
     await this.session.send("Page.setWebLifecycleState", { state: "active" });
+  }
+
+  async reload(): Promise<void> {
+    await this.page.reload();
+    await this.until(() => "app" in window);
   }
 
   async crash(): Promise<void> {

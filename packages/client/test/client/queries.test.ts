@@ -308,7 +308,7 @@ for (const [name, make] of Object.entries(STORAGES)) {
         const opened = device.open();
         const lives = queries.map((query) => {
           const finder = new Finder(model, storage, "Task", query);
-          const live = liveQuery({ finder, opened, hides: () => false, listen: (it) => engine.listen(it) });
+          const live = liveQuery(finder, { opened, hides: () => false, engine });
           return { query, live, end: live.subscribe(() => undefined) };
         });
         await opened;

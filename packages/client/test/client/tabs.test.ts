@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { Deposed, Engine, type Led } from "../../src/client/engine.js";
+import { Deposed, Engine } from "../../src/client/engine.js";
 import { Tabs } from "../../src/client/tabs.js";
 import { freshMeta } from "../../src/core/records.js";
 import { memoryStorage } from "../../src/storage/memory.js";
@@ -10,7 +10,7 @@ import { model } from "../models/example.js";
 const BEAT_MS = 20;
 
 interface Member {
-  readonly tabs: Tabs<Led, string>;
+  readonly tabs: Tabs<string>;
   readonly heard: string[];
   /** The terms in which it leads, or has led. */
   readonly terms: number[];
@@ -27,12 +27,12 @@ afterEach(() => {
 function member(storage: Storage): Member {
   const engine = new Engine(model, storage);
   const made: Omit<Member, "tabs"> = { heard: [], terms: [], leads: false };
-  const tabs = new Tabs<Led, string>({
+  const tabs = new Tabs<string>({
     name: "tabs",
     locks: undefined,
     beatMs: BEAT_MS,
     raise: () => engine.lead(),
-    lead: async ({ term }, signal) => {
+    lead: async (term, signal) => {
       made.terms.push(term);
       made.leads = true;
       await new Promise((resolve) => {
@@ -65,9 +65,9 @@ test("no step of an earlier leader is stored", async () => {
   const storage = await opened();
   const [one, two] = [new Engine(model, storage), new Engine(model, storage)];
   const [earlier, later] = [await one.lead(), await two.lead()];
-  await assert.rejects(earlier.do({ is: "begin" }), Deposed);
+  await assert.rejects(one.do({ is: "begin" }, earlier), Deposed);
   assert.equal((await storage.read({})).meta.round, 0);
-  await later.do({ is: "begin" });
+  await two.do({ is: "begin" }, later);
   await one.do({ is: "refresh", types: ["Task"] });
   const { meta } = await storage.read({});
   assert.deepEqual([meta.round, meta.refresh, meta.term], [1, ["Task"], 2]);

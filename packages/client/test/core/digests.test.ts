@@ -155,6 +155,33 @@ test("1.18 live pages, and pages of a gateway without digests, are not compared"
   assert.equal((await device.meta()).differing, null);
 });
 
+test("1.18 nothing is proven while a scope of which it keeps something has no digest", async () => {
+  const device = await deviceWith(upsert("a", 1), upsert("b", 1, {}, "t"));
+  const [s, t] = [digestOf({ Task: { a: 1 } }), digestOf({ Task: { b: 1 } })];
+  const differing = async (page: Partial<Page>): Promise<unknown> => {
+    await device.pull(page);
+    return (await device.meta()).differing;
+  };
+  assert.deepEqual(await differing(says({})), null, "a gateway that keeps none");
+  assert.deepEqual(await differing(says({ s })), null);
+  assert.deepEqual(await differing(says({ s: NOTHING })), { s: true }, "what differs is reported all the same");
+  assert.deepEqual(await differing(says({ s })), null);
+  assert.deepEqual(await differing(says({ s, t })), {});
+});
+
+test("1.18 a client of too many scopes proves nothing until a start finds fewer", async () => {
+  const scopes = Array.from({ length: 2_001 }, (_, n) => `s${n}`);
+  const digests = Object.fromEntries(scopes.map((scope) => [scope, digestOf({ Task: { [`in ${scope}`]: 1 } })]));
+  const device = await deviceWith(...scopes.map((scope) => upsert(`in ${scope}`, 1, {}, scope)));
+  assert.deepEqual(await compared(device, digests), ["never compared"]);
+  const [first = "", ...rest] = scopes;
+  const fewer = Object.fromEntries(rest.map((scope) => [scope, digests[scope] ?? ""]));
+  assert.deepEqual(await compared(device, fewer, { revokedScopes: [first] }), ["never compared"]);
+  await device.do({ is: "lead" });
+  await device.sweep();
+  assert.deepEqual(await compared(device, fewer), []);
+});
+
 test("1.18 nothing is compared until all documents are counted after a start", async () => {
   const device = await deviceWith(upsert("a", 1));
   await device.do({ is: "lead" });

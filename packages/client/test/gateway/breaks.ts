@@ -42,6 +42,34 @@ export const BROKEN: readonly BrokenApp[] = [
   },
 ];
 
+/** Clients that say something else of their equality than is true. */
+export const DISHONEST: readonly (BrokenApp & { readonly isHarmed: boolean })[] = [
+  {
+    does: "compares no digests, and so misses what its disk has lost",
+    options: ({ model, ...options }) => ({
+      ...options,
+      model: { ...model, operations: withoutDigests(model.operations) },
+    }),
+    verdict: /shows other documents than a fresh one/,
+    isHarmed: true,
+  },
+  {
+    does: "takes digests for others than they are",
+    options: (options) => ({ ...options, fetch: misreading(options.fetch ?? fetch) }),
+    verdict: /says that it differs/,
+    isHarmed: false,
+  },
+];
+
+/** The operations of a gateway that knows no digests. */
+export function withoutDigests<T extends { readonly changes: string; readonly changesSince: string }>(
+  operations: T,
+): T {
+  const without = (text: string): string => text.replace(/ {2}digests \{[^}]*\}\n/, "");
+  const { changes, changesSince } = operations;
+  return { ...operations, changes: without(changes), changesSince: without(changesSince) };
+}
+
 /** The writes that forget the push under way. */
 export function forgetFlight({ meta }: Slice): Writes {
   return { meta, flight: null, docs: [], queue: [], lingering: [], outcomes: [], types: [] };
@@ -83,5 +111,14 @@ function repeating(send: typeof fetch): typeof fetch {
       await (await send(url, { ...init, body: JSON.stringify({ ...body, variables: { input: again } }) })).text();
     }
     return send(url, init);
+  };
+}
+
+function misreading(send: typeof fetch): typeof fetch {
+  return async (url, init) => {
+    const answer = await send(url, init);
+    if (!answer.headers.get("Content-Type")?.includes("json")) return answer;
+    const text = (await answer.text()).replace(/"digest":"./g, '"digest":"-');
+    return new Response(text, { status: answer.status, headers: { "Content-Type": "application/json" } });
   };
 }

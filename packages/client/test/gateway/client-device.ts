@@ -2,9 +2,12 @@
  * An application with a client in it, as histories drive it: the real one, over a network and a storage that die with it.
  */
 
+import { Killed } from "@tidegate/conformance";
 import type { Device, Edit, Edits, FieldEdit, OpenConflict, Outcome, Place, State } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
+import { indexesOf } from "../../src/client/find.js";
 import type { Changes } from "../../src/core/edits.js";
+import { freshMeta } from "../../src/core/records.js";
 import {
   add,
   ClientError,
@@ -19,6 +22,7 @@ import {
 } from "../../src/index.js";
 import type { Body } from "../../src/protocol.js";
 import { model, type Model } from "../models/example.js";
+import { harm } from "./harm.js";
 import { Life, MortalStorage } from "./mortal.js";
 
 const PAUSES = { minMs: 2, maxMs: 40 };
@@ -125,8 +129,14 @@ export class ClientDevice implements Device {
     const outcomes = (await this.#outcomes()).map(({ n, status, op, type, id, mine, base }): Outcome => {
       return { n, status, op, type, id, set: mine, base: base };
     });
-    const { phase, error } = this.#client.status.value ?? {};
-    return { documents, outcomes, unsent, ...(phase === "halted" && { halted: error?.code ?? "" }) };
+    const { phase, error, differing } = this.#client.status.value ?? {};
+    return {
+      documents,
+      outcomes,
+      unsent,
+      ...(differing && { differing }),
+      ...(phase === "halted" && { halted: error?.code ?? "" }),
+    };
   }
 
   #outcomes(): Promise<readonly OutcomeOf<Model>[]> {
@@ -211,10 +221,18 @@ export class ClientDevice implements Device {
     await this.allowed(() => this.#client.resolve(id, { take }));
   }
 
-  /** `crash`: it dies in the middle of a step to come. */
-  special(_: "crash", n: number): Promise<void> {
-    this.#life.doom(n >> 1, n % 2 === 1);
-    return Promise.resolve();
+  /** `crash`: it dies in the middle of a step to come. `harm`: it dies, and its disk changes a document. */
+  async special(act: "crash" | "harm", n: number): Promise<void> {
+    if (act === "crash") {
+      this.#life.doom(n >> 1, n % 2 === 1);
+      return;
+    }
+    this.#kill();
+    const storage = this.storage();
+    await storage.open(freshMeta(crypto.randomUUID()), undefined, indexesOf(model));
+    await harm(storage, n);
+    await storage.close();
+    throw new Killed();
   }
 
   async stop(): Promise<void> {

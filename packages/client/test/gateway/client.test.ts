@@ -2,16 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import {
-  add,
-  ClientError,
-  createClient,
-  increment,
-  memoryStorage,
-  type Client,
-  type Live,
-  type Storage,
-} from "../../src/index.js";
+import { add, ClientError, createClient, increment, type Client, type Live, type Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
 import { startGateway } from "./gateway.js";
 

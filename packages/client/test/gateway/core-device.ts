@@ -57,7 +57,7 @@ export class CoreDevice implements Device {
   #connect(): Network {
     const { url } = this.place;
     const token = (): string => this.#token;
-    return new Network({ url, token, model, pollMs: 100 });
+    return new Network({ url, token, model, pollMs: 100, onBytes: () => undefined });
   }
 
   setToken(token: string): Promise<void> {

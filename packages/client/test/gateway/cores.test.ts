@@ -7,6 +7,7 @@ import { COMMON, OUTCOMES, plain, special, type Device, type Place } from "@tide
 import { CoreDevice } from "./core-device.js";
 import { DEVICES, play, storageOf } from "./histories.js";
 import { Mongod } from "./mongod.js";
+import { OtherService } from "./service.js";
 
 let mongod: Mongod;
 
@@ -39,3 +40,13 @@ test("cores keep every promise on an embedded store", () => play({ kinds: CORES,
 
 test("cores keep every promise on MongoDB", () =>
   play({ kinds: CORES, newDevice, share: 0.2, store: mongod.store("cores") }));
+
+test("cores keep every promise beside a service that writes to the same collections", async () => {
+  const store = mongod.store("service");
+  const service = new OtherService(store.store);
+  try {
+    await play({ kinds: CORES, newDevice, share: 0.05, store, service });
+  } finally {
+    await service.close();
+  }
+});

@@ -4,11 +4,13 @@ import { setTimeout } from "node:timers/promises";
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import type { Gateway } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import { keyOf, type Doc } from "../../src/core/records.js";
-import { createClient, indexedDBStorage, memoryStorage } from "../../src/index.js";
+import { createClient, indexedDBStorage } from "../../src/index.js";
 import type { Client, ClientOptions, Live, Status, Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
-import { startGateway } from "./gateway.js";
+import { withoutDigests } from "./breaks.js";
+import { serveGateway, startGateway } from "./gateway.js";
+import { HARMS, harmOne } from "./harm.js";
 
 let gateway: Gateway;
 
@@ -49,33 +51,13 @@ async function differences(client: Client<Model>): Promise<readonly string[]> {
   return said;
 }
 
-/** Writes into the storage as no step of a client does. */
-function harm(storage: Storage, id: string, change: (doc: Doc) => Doc | null): Promise<void> {
-  const key = keyOf({ type: "Task", id });
-  return storage.step(
-    () => ({ docs: [key] }),
-    ({ meta, flight, docs: [doc] }) => {
-      assert.ok(doc);
-      return { meta, flight, docs: [[key, change(doc)]], queue: [], lingering: [], outcomes: [], types: [] };
-    },
-    { strict: true },
-  );
-}
-
 const STORAGES: Readonly<Record<string, () => Storage>> = {
   memory: memoryStorage,
   IndexedDB: () => indexedDBStorage(crypto.randomUUID()),
 };
 
-const HARMS: Readonly<Record<string, (doc: Doc) => Doc | null>> = {
-  "is lost": () => null,
-  "has an older version": (doc) => ({ ...doc, v: doc.v - 1, body: { ...doc.body, title: "old" } }),
-  "has a version that never was": (doc) => ({ ...doc, v: 1000, body: { ...doc.body, title: "wrong" } }),
-  "is in another scope": (doc) => ({ ...doc, scope: "user:alice" }),
-};
-
 for (const [name, newStorage] of Object.entries(STORAGES)) {
-  for (const [what, change] of Object.entries(HARMS)) {
+  for (const [what, by] of Object.entries(HARMS)) {
     test(`a document that ${what} in ${name} is found at the next start, reported and mended`, async () => {
       const storage = newStorage();
       const first = device(storage);
@@ -89,7 +71,7 @@ for (const [name, newStorage] of Object.entries(STORAGES)) {
       assert.deepEqual(await differences(first), []);
       await first.close();
       await storage.open({} as never);
-      await harm(storage, id, change);
+      await harmOne(storage, id, by);
       const second = device(storage);
       assert.ok((await differences(second)).includes("team:demo"));
       assert.equal((await second.tasks.get(id))?.title, "right");
@@ -98,12 +80,35 @@ for (const [name, newStorage] of Object.entries(STORAGES)) {
   }
 }
 
+test("a start costs one pull, which is compared; what differs is read again, counted and compared", async () => {
+  const storage = memoryStorage();
+  const first = device(storage);
+  const id = await first.tasks.create({ title: "made", audience: "team:demo" });
+  await until(first.status, isQuiet);
+  while ((await storage.read({ unconfirmed: true })).docs.length > 0) await setTimeout(5);
+  await first.close();
+  for (const [pulls, harm] of [
+    [1, undefined],
+    [3, HARMS["is lost"]],
+  ] as const) {
+    await storage.open({} as never);
+    if (harm) await harmOne(storage, id, harm);
+    let pulled = 0;
+    const counted: typeof fetch = (url, init) => {
+      if (typeof init?.body === "string" && init.body.includes("changesSince")) pulled += 1;
+      return fetch(url, init);
+    };
+    const client = device(storage, { fetch: counted });
+    assert.deepEqual(new Set(await differences(client)), new Set(harm && ["team:demo"]));
+    assert.equal(pulled, pulls);
+    await client.close();
+  }
+});
+
 test("a gateway that keeps no digests, and one that knows none, are followed all the same", async () => {
-  const silent = await startGateway({ TIDEGATE_STORE__DIGESTS: "false" });
-  const { operations } = model;
-  const without = (text: string): string => text.replace(/ {2}digests \{[^}]*\}\n/, "");
-  const older = { ...operations, changes: without(operations.changes), changesSince: without(operations.changesSince) };
-  assert.ok(older.changes.length < operations.changes.length);
+  const [silent, stop] = await serveGateway({ TIDEGATE_STORE__DIGESTS: "false" });
+  const older = withoutDigests(model.operations);
+  assert.ok(older.changes.length < model.operations.changes.length);
   try {
     const token = (): string => silent.token("alice", ["demo"]);
     const devices = [
@@ -115,11 +120,11 @@ test("a gateway that keeps no digests, and one that knows none, are followed all
       await until(client.status, isQuiet);
       await client.refresh();
       await until(client.tasks.live(), (tasks) => tasks.some((task) => task.id === id));
-      assert.equal(client.status.value?.differing?.length ?? 0, 0);
+      await until(client.status, ({ differing }) => differing === undefined);
       await client.close();
     }
   } finally {
-    await silent.stop();
+    await stop();
   }
 });
 

@@ -3,8 +3,9 @@ import { after, before, test } from "node:test";
 import type { Gateway } from "@tidegate/conformance";
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import { WebSocket as NodeWebSocket } from "ws";
-import { createClient, increment, indexedDBStorage, memoryStorage } from "../../src/index.js";
+import { createClient, increment, indexedDBStorage } from "../../src/index.js";
 import type { Client, ClientOptions, Live, Status, Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
 import { startGateway } from "./gateway.js";
 

@@ -23,8 +23,10 @@ import {
   type Kinds,
   type Place,
   type Proxy,
+  type Service,
 } from "@tidegate/conformance";
-import { indexedDBStorage, memoryStorage, type Storage } from "../../src/index.js";
+import { indexedDBStorage, type Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { BINARY } from "./gateway.js";
 
 const HISTORIES = Number(process.env.TIDEGATE_HISTORIES ?? 200);
@@ -34,8 +36,14 @@ const HISTORY_MS = 180_000;
 
 export const DEVICES = 3;
 
+/** What an operator does beside a service that writes often. */
+const BESIDE = {
+  operations: ["rotate", "collect", "crash", ...new Array<"write">(12).fill("write")] as const,
+  operated: 12,
+};
+
 /** What happens to whole clients, behind proxies. */
-export const CLIENTS = {
+export const UNHARMED = {
   devices: DEVICES,
   steps: 60,
   acts: [
@@ -50,6 +58,13 @@ export const CLIENTS = {
   faults: true,
 };
 
+/** Their disks lose documents, too. */
+export const CLIENTS = harmed(1);
+
+export function harmed(weight: number): typeof UNHARMED {
+  return { ...UNHARMED, acts: [...UNHARMED.acts, { weight, arbitrary: special("harm", 99) }] };
+}
+
 export interface Play {
   readonly kinds: Omit<Kinds, "operations">;
   readonly newDevice: (place: Place, at: number) => Promise<Device>;
@@ -58,18 +73,23 @@ export interface Play {
   /** A database of MongoDB; without it the gateway has an embedded store. */
   readonly store?: Pick<GatewayOptions, "store" | "backups">;
   readonly proxies?: readonly Proxy[];
+  /** Another service that writes to the store; it is not put back then. */
+  readonly service?: Service;
   /** How long all may take to become quiet. */
   readonly quietMs?: number;
   /** Whether a failure is cut down, as it is by default. */
   readonly shrinks?: boolean;
 }
 
-export async function play({ kinds, newDevice, share, store, proxies, quietMs, shrinks = true }: Play): Promise<void> {
+export async function play(how: Play): Promise<void> {
+  const { kinds, newDevice, share, store, proxies, service, quietMs, shrinks = true } = how;
   const gateway = await Gateway.start({ binary: BINARY, ...store });
   for (const proxy of proxies ?? []) proxy.target = gateway.origin;
   const waits = quietMs !== undefined && { quietMs };
-  const options = { gateway, devices: DEVICES, newDevice, ...(proxies && { proxies }), ...waits };
-  const drawn = histories({ ...kinds, operations: gateway.operations });
+  const others = { ...(proxies && { proxies }), ...(service && { service }), ...waits };
+  const options = { gateway, devices: DEVICES, newDevice, ...others };
+  const operations = service ? BESIDE : { operations: gateway.operations };
+  const drawn = histories({ ...kinds, ...operations });
   try {
     // A history that hangs is one that fails.
     const property = fc.asyncProperty(drawn, (history) => World.play(options, history));

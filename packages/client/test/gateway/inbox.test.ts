@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { type Gateway, Proxy } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import { createClient, memoryStorage, type Client, type Conflict, type Live } from "../../src/index.js";
+import { createClient, type Client, type Conflict, type Live } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
 import { startGateway } from "./gateway.js";
 

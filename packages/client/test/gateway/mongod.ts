@@ -5,13 +5,12 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { copiesOf, end, type Backups } from "@tidegate/conformance";
 import { MongoClient } from "mongodb";
-import { ROOT } from "./gateway.js";
+import { freePort, ROOT } from "./gateway.js";
 
 export class Mongod {
   #process: ChildProcess;
@@ -74,12 +73,4 @@ export class Mongod {
     this.#process = this.#run();
     return done;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

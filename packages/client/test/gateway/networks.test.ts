@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, afterEach, test } from "node:test";
 import { type Gateway, type Plan, Proxy } from "@tidegate/conformance";
 import { WebSocket as NodeWebSocket } from "ws";
-import { createClient, increment, memoryStorage, type Client, type Live } from "../../src/index.js";
+import { createClient, increment, type Client, type Live } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import { model, type Model } from "../models/example.js";
 import { startGateway } from "./gateway.js";
 
@@ -103,6 +104,26 @@ test("where sockets are cut, it follows by an event stream, and asks no more", a
   const before = reads;
   await sees(client);
   assert.equal(reads, before);
+});
+
+test("a stream that the client ends itself, to read the store again, is no failure", async () => {
+  const cuts = { socket: cutting(), events: cutting("sockets"), polling: cutting("sockets", "events") };
+  for (const [stream, plan] of Object.entries(cuts)) {
+    proxy.plan = plan;
+    const client = device();
+    await until(client.status, (status) => status.phase === "live" && status.stream === stream);
+    const codes: string[] = [];
+    const end = client.status.subscribe(({ error }) => {
+      if (error) codes.push(error.code);
+    });
+    for (let times = 0; times < 3; times++) {
+      const { lastSync } = client.status.value ?? {};
+      await client.refresh();
+      await until(client.status, (status) => status.phase === "live" && status.lastSync !== lastSync);
+    }
+    end();
+    assert.deepEqual([codes, client.status.value?.stream], [[], stream]);
+  }
 });
 
 test("sockets that open and end before their first answer do not work either", async () => {

@@ -7,7 +7,8 @@ import { closeSync, openSync, readFileSync, truncateSync, writeSync } from "node
 import { rm } from "node:fs/promises";
 import type { Need, Slice, Writes } from "../../src/core/draft.js";
 import type { Flight, Meta } from "../../src/core/records.js";
-import { memoryStorage, type Storage } from "../../src/index.js";
+import type { Storage } from "../../src/index.js";
+import { memoryStorage } from "../../src/storage/memory.js";
 import type { StepOptions } from "../../src/storage/storage.js";
 import { forgetFlight } from "../gateway/breaks.js";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { Backoff } from "../../src/client/pause.js";
 import type { Refusal } from "../../src/protocol.js";
-import { Patience, post } from "../../src/transport/http.js";
+import { SILENCE_MIN_MS, post } from "../../src/transport/http.js";
 import { streamEvents } from "../../src/transport/events.js";
 import { Token } from "../../src/transport/token.js";
 import { Refused } from "../../src/transport/transport.js";
@@ -12,7 +12,7 @@ const NEVER = new AbortController().signal;
 /** A request that is answered by `answer`. */
 function requestTo(
   answer: (signal: AbortSignal) => Response | Promise<Response>,
-  patience = new Patience(),
+  patience = { ms: SILENCE_MIN_MS },
 ): Parameters<typeof post>[0] {
   return {
     url: "http://127.0.0.1/graphql",
@@ -102,7 +102,7 @@ async function isGivenUp(t: TestContext, failed: Promise<Refusal>, ms: number): 
 
 test("a request fails when nothing is heard for too long, and not before: each silence doubles it up to a minute", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const patience = new Patience();
+  const patience = { ms: SILENCE_MIN_MS };
   // Nothing comes, not even an error: as from the fetch of Node 20 when its first connection closes at once.
   const nothing = (signal: AbortSignal): Promise<Response> => {
     return new Promise((_, reject) => {
@@ -123,7 +123,7 @@ test("an answer may be silent for twice as long as the last one took, within a m
   let now = 0;
   t.mock.method(performance, "now", () => now);
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const patience = new Patience();
+  const patience = { ms: SILENCE_MIN_MS };
   for (const [took, seconds] of [
     [25, 50],
     [45, 60],
