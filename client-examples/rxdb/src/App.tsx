@@ -17,8 +17,9 @@ interface AppProps {
 
 /** Documents come from RxDB. How they stand to the gateway, the client says: RxDB has no place for outcomes. */
 export function App({ client, collections, session }: AppProps) {
+  const { replication } = collections;
   return (
-    <Shell session={session} status={useStatus(client)} signOut={(options) => collections.replication.signOut(options)}>
+    <Shell session={session} status={useStatus(replication)} signOut={(options) => replication.signOut(options)}>
       <TaskList client={client} collections={collections} session={session} />
       <aside>
         <Inbox user={session.user} conflicts={useConflicts(client)} outcomes={useOutcomes(client)} />

@@ -3,15 +3,14 @@
  * that two devices that add time or labels both count.
  */
 
-import type { RxCollection } from "rxdb";
+import type { RxCollection, RxDocument } from "rxdb";
 import type { ArticleEdits, TaskEdits } from "tidegate-example-shared/react";
 import { newId } from "tidegate-example-shared/words";
 import type { Collections, TaskDoc } from "./database.js";
 
 export function taskEdits({ tasks }: Collections): TaskEdits {
   const change = async (id: string, edit: (task: TaskDoc) => Partial<TaskDoc>): Promise<void> => {
-    const doc = await tasks.findOne(id).exec();
-    await doc?.incrementalModify((task) => ({ ...task, ...edit(task) }));
+    await (await found(tasks, id)).incrementalModify((task) => ({ ...task, ...edit(task) }));
   };
   return {
     create: (title, audience) => {
@@ -28,9 +27,15 @@ export function taskEdits({ tasks }: Collections): TaskEdits {
 export function articleEdits({ articles }: Collections): ArticleEdits {
   return {
     create: (title, audience) => articles.insert({ id: newId(), title, audience }),
-    change: async (id, fields) => (await articles.findOne(id).exec())?.incrementalPatch(fields),
+    change: async (id, fields) => (await found(articles, id)).incrementalPatch(fields),
     delete: (id) => remove(articles, id),
   };
+}
+
+async function found<T>(collection: RxCollection<T>, id: string): Promise<RxDocument<T>> {
+  const doc = await collection.findOne(id).exec();
+  if (!doc) throw new Error("It is gone: somebody has deleted it meanwhile.");
+  return doc;
 }
 
 async function remove<T>(collection: RxCollection<T>, id: string): Promise<void> {

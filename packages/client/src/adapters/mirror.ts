@@ -2,20 +2,23 @@
  * One collection of RxDB that mirrors the client's. RxDB's replication protocol runs between the two, on the device.
  */
 
-import type { RxCollection, RxReplicationPullStreamItem } from "rxdb";
+import { getAssumedMasterState, type RxCollection, type RxDocumentData, type RxReplicationPullStreamItem } from "rxdb";
 import { replicateRxCollection, type RxReplicationState } from "rxdb/plugins/replication";
+import { getHeightOfRevision } from "rxdb/plugins/utils";
 import { Subject } from "rxjs";
-import type { Touched } from "../client/engine.js";
+import { standOf, type Touched } from "../client/engine.js";
 import type { Inside } from "../client/inside.js";
-import { report } from "../client/live.js";
-import { editsOf } from "../core/draft.js";
+import { report, type Live } from "../client/live.js";
+import { editsOf, type Slice } from "../core/draft.js";
 import type { Intent } from "../core/edits.js";
 import { ClientError } from "../core/errors.js";
 import { isAlive, keyOf, own, type Edit } from "../core/records.js";
 import { view } from "../core/view.js";
 import type { Body, Value } from "../protocol.js";
 import { foundNow } from "./found.js";
-import { Rows, type Note, type Row, type RxDoc } from "./rows.js";
+import { Lineage } from "./lineage.js";
+import { LOCAL, Rows, type Note, type Row, type RxDoc } from "./rows.js";
+import { Written } from "./written.js";
 
 export type { RxDoc } from "./rows.js";
 
@@ -38,8 +41,15 @@ const FRAME_MS = 16;
 const REST_MS = 10;
 const SETTLED_MS = 1_000;
 
-/** How often a document that RxDB shows otherwise is given to it again. */
+/** How often a document that RxDB shows otherwise is given to it again, and after how many times it is written there. */
 const HEALS_MAX = 20;
+const STREAMED_MAX = 3;
+
+/** How often documents are compared while another tab replicates. */
+const WAIT_MS = 100;
+
+/** The context of what the mirror writes into RxDB itself. Replications of RxDB have names that begin so, too. */
+const CONTEXT = "replication-tidegate";
 
 /** A row that cannot become an edit. */
 export interface Refusal {
@@ -65,6 +75,8 @@ export class Mirror {
   /** RxDB's own state: its `error$`, `active$` and so on. */
   readonly replication: RxReplicationState<RxDoc, Checkpoint>;
   readonly #rows: Rows;
+  readonly #lineage = new Lineage();
+  readonly #written: Written;
   readonly #stream = new Subject<RxReplicationPullStreamItem<RxDoc, Checkpoint>>();
   /** Documents that may be shown otherwise, and how often they were given to RxDB again. */
   readonly #doubtful = new Map<string, number>();
@@ -75,12 +87,15 @@ export class Mirror {
   #run = Math.floor(Math.random() * 1e9);
   /** What a pull has still to bring. */
   #differing: readonly string[] = [];
+  /** How many pushes have begun. */
+  #pushes = 0;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #ends: (() => void)[] = [];
 
   constructor(readonly options: MirrorOptions) {
     const { inside, type, collection } = options;
     this.#rows = new Rows(inside.model, type, collection.schema.jsonSchema as never);
+    this.#written = new Written((ids) => this.#alike(ids));
     this.replication = replicateRxCollection<RxDoc, Checkpoint>({
       collection: collection as RxCollection<RxDoc>,
       replicationIdentifier: `tidegate ${type}`,
@@ -90,23 +105,44 @@ export class Mirror {
       push: { batchSize: 1e9, handler: (rows) => options.inTurn(() => this.#push(rows as unknown as Row[])) },
       pull: { batchSize: 1_000, handler: (since, size) => this.#pull(since, size), stream$: this.#stream },
     });
+    replicateOnlyInLeader(this.replication);
     this.#ends.push(inside.engine.listen((touched) => this.#hear(touched)));
+    const writes = collection.eventBulks$.subscribe(({ context, events }) => {
+      const ids = events.map(({ documentId }) => documentId);
+      if (!context.startsWith("replication-")) this.#written.add(ids);
+      else if (ids.some((id) => this.#written.has(id))) this.#written.compare();
+    });
     const rests = this.replication.active$.subscribe((isActive) => {
       this.#clearTimers();
-      if (isActive) return;
+      if (isActive || !this.#isStarted) return;
       this.#later(REST_MS, () => this.#heal());
-      this.#later(SETTLED_MS, () => options.inTurn(() => this.#forgetNotes()));
+      this.#later(SETTLED_MS, () => this.#settle());
     });
-    this.#ends.push(() => rests.unsubscribe());
+    this.#ends.push(
+      () => rests.unsubscribe(),
+      () => writes.unsubscribe(),
+      () => this.#written.end(),
+    );
+  }
+
+  /** How many documents of the app have writes that are not edits yet. */
+  get unsent(): Live<number> {
+    return this.#written.count;
+  }
+
+  /** One tab replicates for all. */
+  get #isStarted(): boolean {
+    return this.replication.internalReplicationState !== undefined;
   }
 
   /** Resolves when RxDB shows what the client shows, and all rows are edits. */
   async inSync(): Promise<void> {
     for (;;) {
-      await this.replication.awaitInSync();
+      const here = this.#isStarted || !this.options.collection.database.multiInstance;
+      if (here) await this.replication.awaitInSync();
       if ((await this.#differences()).length === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, REST_MS));
-      await this.#heal();
+      await new Promise((resolve) => setTimeout(resolve, here ? REST_MS : WAIT_MS));
+      if (here) await this.#heal();
     }
   }
 
@@ -146,7 +182,9 @@ export class Mirror {
     const prefix = keyOf({ type: this.options.type, id: "" });
     for (const key of keys) if (key.startsWith(prefix)) this.#changed.add(key.slice(prefix.length));
     this.#allChanged ||= all;
-    if (this.#frame !== undefined || (!this.#allChanged && this.#changed.size === 0)) return;
+    if (!this.#allChanged && this.#changed.size === 0) return;
+    this.#written.compare();
+    if (this.#frame !== undefined) return;
     this.#frame = setTimeout(() => {
       this.#frame = undefined;
       if (this.#ends.length > 0) this.#tell().catch(ignoreClosed);
@@ -173,7 +211,14 @@ export class Mirror {
     const [views, docs] = await Promise.all([this.#views(ids), this.#docs(ids)]);
     const differing = ids.filter((id) => !this.#rows.isShown(docs.get(id), views.get(id)));
     for (const id of differing) this.#doubtful.set(id, this.#doubtful.get(id) ?? 0);
-    return differing.map((id) => this.#rows.shown(id, views.get(id)));
+    return differing.map((id) => this.#given(id, views.get(id)));
+  }
+
+  /** The view as it is given to RxDB. */
+  #given(id: string, body: Body | undefined): RxDoc {
+    const state = this.#rows.shown(id, body);
+    this.#lineage.know(state);
+    return state;
   }
 
   /** What RxDB shows otherwise. Each run begins with another comparison of everything. */
@@ -183,6 +228,7 @@ export class Mirror {
     if (!goesOn) {
       this.#differing = await this.#differences();
       this.#run += 1;
+      this.#written.add(await this.#ownOf(this.#differing));
     }
     const ids = this.#differing.slice(at, at + size);
     const documents = await this.#shownOf(ids);
@@ -202,6 +248,7 @@ export class Mirror {
 
   /** Gives what RxDB has dropped again. */
   async #heal(): Promise<void> {
+    if (!this.#isStarted) return;
     const ids = [...this.#doubtful.keys()];
     const [views, docs] = await Promise.all([this.#views(ids), this.#docs(ids)]);
     const given: RxDoc[] = [];
@@ -213,12 +260,41 @@ export class Mirror {
         continue;
       }
       this.#doubtful.set(id, heals + 1);
-      given.push(this.#rows.shown(id, views.get(id)));
+      if (heals < STREAMED_MAX) given.push(this.#given(id, views.get(id)));
+      else await this.options.inTurn(() => this.#write(id));
     }
     if (given.length > 0) this.#stream.next({ documents: given, checkpoint: { run: 0, at: 0 } });
   }
 
+  /**
+   * RxDB takes nothing of a document whose row it could not note, and repeats no row that it lost by an error: so the row
+   * becomes an edit, and the view is written.
+   */
+  async #write(id: string): Promise<void> {
+    const { replication, options } = this;
+    const { storageInstance } = options.collection;
+    const [doc] = await this.#stored([id]);
+    if (!replication.internalReplicationState || !doc) return;
+    const assumed = (await getAssumedMasterState(replication.internalReplicationState, [id]))[id]?.docData;
+    await this.#edit([{ ...(assumed && { assumedMasterState: assumed }), newDocumentState: stateOf(doc) }]);
+    const view = (await this.#views([id])).get(id);
+    if (this.#rows.isShown(stateOf(doc), view)) return;
+    const { _attachments, _meta, _rev } = doc;
+    const document = { ...this.#given(id, view), _attachments, _meta, _rev };
+    await storageInstance.bulkWrite([{ previous: doc, document }], CONTEXT);
+  }
+
   /** RxDB has noted the answers to all rows. */
+  async #settle(): Promise<void> {
+    const pushes = this.#pushes;
+    await this.replication.awaitInSync();
+    await this.options.inTurn(async () => {
+      if (pushes !== this.#pushes || this.options.inside.isClosed()) return;
+      this.#lineage.forget(this.#doubtful);
+      await this.#forgetNotes();
+    });
+  }
+
   async #forgetNotes(): Promise<void> {
     const { inside, type } = this.options;
     const { notes = {} } = (await inside.engine.storage.read({})).meta;
@@ -226,16 +302,17 @@ export class Mirror {
     if (others.length < Object.keys(notes).length) await inside.edit([], { notes: Object.fromEntries(others) });
   }
 
-  /** Rows become edits in their order. Where the client shows another document then, RxDB is given that one. */
+  /**
+   * Rows become edits in their order. Where the client shows another document then, RxDB is given it at its next rest. As
+   * the answer it would be a conflict, and RxDB would not see a write that makes of the document again what it was.
+   */
   async #push(rows: readonly Row[]): Promise<RxDoc[]> {
+    this.#pushes += 1;
     for (let at = 0; at < rows.length; at += STEP_ROWS) await this.#edit(rows.slice(at, at + STEP_ROWS));
-    const ids = rows.map(({ newDocumentState: { id } }) => id as string);
-    const views = await this.#views(ids);
-    const differing = rows.filter(({ newDocumentState: now }) => {
-      return !this.#rows.isShown(now, views.get(now.id as string));
-    });
-    for (const id of ids) this.#doubtful.set(id, 0);
-    return differing.map(({ newDocumentState: { id } }) => this.#rows.shown(id as string, views.get(id as string)));
+    const states = rows.map(({ newDocumentState }) => newDocumentState);
+    for (const { id } of states) this.#doubtful.set(id as string, 0);
+    // What the app has deleted leaves no text.
+    return states.filter((state) => this.#rows.hasText(state)).map(({ id }) => this.#given(id as string, undefined));
   }
 
   async #edit(rows: readonly Row[], tries = TRIES): Promise<void> {
@@ -245,12 +322,12 @@ export class Mirror {
     const notes: Record<string, Value> = { ...meta.notes };
     const intents: Intent[] = [];
     for (const row of rows) {
-      const { assumedMasterState: assumed, newDocumentState: now } = row;
+      const { newDocumentState: now } = row;
       const key = keyOf({ type, id: now.id as string });
-      const note = own(notes, key) as Note | undefined;
-      const intent = this.#rows.intentOf(row, note, views.get(now.id as string));
+      const seen = await this.#seenBy(row, own(notes, key) as Note | undefined);
+      const intent = this.#rows.intentOf(seen, now, views.get(now.id as string));
       if (intent) intents.push(intent);
-      notes[key] = this.#rows.noteOf(assumed, now) as unknown as Value;
+      notes[key] = this.#rows.noteOf(row) as unknown as Value;
     }
     try {
       await inside.edit(intents, { notes });
@@ -260,30 +337,88 @@ export class Mirror {
       else if (tries > 0 && error.code !== "INVALID_VALUE") await this.#edit(rows, tries - 1);
       else if (rows[0]) refuse({ type, document: rows[0].newDocumentState, error }, onRefused);
     }
+    for (const { newDocumentState } of rows) this.#lineage.know(newDocumentState);
+  }
+
+  /** The state that the app has changed in a row. RxDB names the one that it has noted, which may be an older one. */
+  async #seenBy(row: Row, note: Note | undefined): Promise<RxDoc | undefined> {
+    const { assumedMasterState: assumed, newDocumentState: now } = row;
+    // What the app inserts has no number, and is another document when RxDB knows that the one before is gone.
+    const isInserted = now[LOCAL] === undefined && assumed?.[LOCAL] !== undefined;
+    const known = isInserted ? undefined : this.#lineage.originOf(now);
+    if (known) return known;
+    if (note && this.#rows.isNoteOf(note, row)) return note.now as RxDoc;
+    if (assumed?.[LOCAL] === now[LOCAL]) return assumed;
+    // Given before the page was closed, and not noted.
+    const [doc] = await this.#stored([now.id as string]);
+    return doc && !isOwn(doc) && this.#rows.isSame(stateOf(doc), now) ? now : assumed;
+  }
+
+  /** The documents of these that RxDB and the client show alike. */
+  async #alike(ids: readonly string[]): Promise<readonly string[]> {
+    const { engine } = this.options.inside;
+    const docs = await this.#docs(ids);
+    const { slice, views } = await this.#read(ids);
+    // The status counts their edits before they stop to count as rows.
+    engine.hear({ all: false, keys: new Set(), outcomes: false, queued: false, stand: standOf(slice) });
+    return ids.filter((id) => this.#rows.isShown(docs.get(id), views.get(id)));
+  }
+
+  /** What the client shows. */
+  async #views(ids: readonly string[]): Promise<ReadonlyMap<string, Body>> {
+    return ids.length === 0 ? new Map() : (await this.#read(ids)).views;
   }
 
   /** What the client shows, as of one moment. */
-  async #views(ids: readonly string[]): Promise<ReadonlyMap<string, Body>> {
+  async #read(ids: readonly string[]): Promise<{ slice: Slice; views: ReadonlyMap<string, Body> }> {
     const { inside, type } = this.options;
     await inside.opened;
     if (inside.isClosed()) throw new ClientError("CLOSED", "the client is closed");
-    if (inside.hides() || ids.length === 0) return new Map();
     const keys = ids.map((id) => keyOf({ type, id }));
     const slice = await inside.engine.storage.read({ docs: keys, queue: keys, lingering: true });
+    if (inside.hides()) return { slice, views: new Map() };
     const held = new Map(slice.docs.filter((doc) => isAlive(slice.meta, doc)).map((doc) => [doc.id, doc.body]));
     const edits = new Map<string, Edit[]>();
     for (const edit of editsOf(slice)) {
       if (edit.type === type) edits.set(edit.id, [...(edits.get(edit.id) ?? []), edit]);
     }
     const views = ids.map((id) => [id, view(inside.model, held.get(id), edits.get(id) ?? [])] as const);
-    return new Map(views.filter((it): it is readonly [string, Body] => it[1] !== undefined));
+    return { slice, views: new Map(views.filter((it): it is readonly [string, Body] => it[1] !== undefined)) };
   }
 
   /** What RxDB shows. */
   async #docs(ids: readonly string[]): Promise<ReadonlyMap<string, RxDoc>> {
-    const found = await this.options.collection.storageInstance.findDocumentsById([...ids], false);
-    return new Map(found.map((doc) => [(doc as { id: string }).id, doc as unknown as RxDoc]));
+    const found = await this.#stored(ids);
+    return new Map(found.filter(({ _deleted }) => !_deleted).map((doc) => [doc.id as string, doc]));
   }
+
+  /** What the app has written last, of these. */
+  async #ownOf(ids: readonly string[]): Promise<readonly string[]> {
+    return (await this.#stored(ids)).filter(isOwn).map(({ id }) => id as string);
+  }
+
+  /** With what is deleted. */
+  async #stored(ids: readonly string[]): Promise<readonly Stored[]> {
+    return (await this.options.collection.storageInstance.findDocumentsById([...ids], true)) as readonly Stored[];
+  }
+}
+
+/** RxDB also starts in each tab that becomes visible. Two that push the same row would make two edits of it. */
+function replicateOnlyInLeader(replication: RxReplicationState<RxDoc, Checkpoint>): void {
+  const start = replication.start.bind(replication);
+  replication.start = () => (replication.collection.database.isLeader() ? start() : Promise.resolve());
+}
+
+/** A document as it is in RxDB's storage. */
+type Stored = RxDocumentData<RxDoc>;
+
+function stateOf({ _attachments, _meta, _rev, ...state }: Stored): RxDoc {
+  return state;
+}
+
+/** RxDB marks the revisions that its replications write. */
+function isOwn({ _meta: { o: mark }, _rev }: Stored): boolean {
+  return mark?._rev !== getHeightOfRevision(_rev);
 }
 
 function refuse(refusal: Refusal, onRefused: (refusal: Refusal) => void): void {

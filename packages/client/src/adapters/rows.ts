@@ -89,30 +89,39 @@ export class Rows {
     );
   }
 
-  /** The edit that a row means, if any, on what is in view. */
-  intentOf(
-    { assumedMasterState: assumed, newDocumentState: now }: Row,
-    note: Note | undefined,
-    view: Body | undefined,
-  ): Intent | undefined {
-    const { type } = this;
-    const id = now.id as string;
-    const began = this.noteOf(assumed, now).assumed;
-    const seen = note && equal(note.assumed, began) ? note.now : assumed;
-    const wasThere = seen !== undefined && seen._deleted !== true;
-    if (now._deleted) return wasThere && view ? { op: "delete", type, id } : undefined;
-    const fields = this.#fieldsOf(now);
-    // A document that is gone meanwhile: the gateway decides, and the outcome keeps what was written.
-    if (!view)
-      return wasThere && this.#changesOf(seen, now) === undefined
-        ? undefined
-        : { op: "create", type, id, document: fields };
-    const changes = this.#changesOf(wasThere ? seen : view, now);
-    return changes && { op: "update", type, id, changes };
+  /** Whether it is gone, and what it was is still in RxDB. */
+  hasText(doc: RxDoc): boolean {
+    const blank: Readonly<Record<string, unknown>> = this.#blank();
+    return doc._deleted && !this.#fields.every((name) => equal(doc[name] as Value | undefined, blank[name] as Value));
   }
 
-  noteOf(assumed: RxDoc | undefined, now: RxDoc): Note {
+  /** Whether two states of a document are the same one. */
+  isSame(one: RxDoc, other: RxDoc): boolean {
+    const isEqual = (name: string): boolean => equal(one[name] as Value | undefined, other[name] as Value | undefined);
+    return one._deleted === other._deleted && one[LOCAL] === other[LOCAL] && this.#fields.every(isEqual);
+  }
+
+  /** The edit that the app means by a write, if any, on what is in view. `seen` is the state that it changed. */
+  intentOf(seen: RxDoc | undefined, now: RxDoc, view: Body | undefined): Intent | undefined {
+    const { type } = this;
+    const id = now.id as string;
+    const isNew = seen === undefined || (seen._deleted && !now._deleted);
+    if (isNew && now._deleted) return undefined;
+    if (now._deleted && !seen?._deleted) return view && { op: "delete", type, id };
+    const changes = isNew ? view && this.#changesOf(view, now) : this.#changesOf(seen, now);
+    if (view) return changes && { op: "update", type, id, changes };
+    // A document that is gone meanwhile: the gateway decides, and the outcome keeps what was written.
+    return isNew || changes ? { op: "create", type, id, document: this.#fieldsOf(now) } : undefined;
+  }
+
+  /** The row to recognise when RxDB repeats it. */
+  noteOf({ assumedMasterState: assumed, newDocumentState: now }: Row): Note {
     return { assumed: (assumed as Body | undefined) ?? null, now: now as Body };
+  }
+
+  /** Whether a note is of the row with this beginning. */
+  isNoteOf(note: Note, { assumedMasterState: assumed }: Row): boolean {
+    return equal(note.assumed, assumed as Body | undefined);
   }
 
   #fieldsOf(doc: RxDoc): Body {

@@ -19,7 +19,7 @@ export const INSIDE: unique symbol = Symbol("inside");
  */
 export interface Inside {
   readonly model: ModelValue;
-  readonly engine: Pick<Engine, "storage" | "listen">;
+  readonly engine: Pick<Engine, "storage" | "listen" | "hear">;
   /** When the storage can be read. */
   readonly opened: Promise<void>;
   /** Whether the client was closed, or its user has signed out. */

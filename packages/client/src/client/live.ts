@@ -122,7 +122,7 @@ export function computed<T>({ opened, hides, engine }: Source, begin: () => Comp
 }
 
 /** Runs again whenever it is asked to, one run at a time and only the last of several requests. */
-function repeated(work: () => Promise<void>): () => void {
+export function repeated(work: () => Promise<void>): () => void {
   let running = false;
   let wanted = false;
   const run = async (): Promise<void> => {

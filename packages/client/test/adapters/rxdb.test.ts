@@ -1,52 +1,19 @@
 import assert from "node:assert/strict";
 import "fake-indexeddb/auto";
-import { after, before, test } from "node:test";
-import { createRxDatabase, type RxCollection, type RxDatabase, type RxJsonSchema, type RxStorage } from "rxdb";
+import { after, before, beforeEach, test } from "node:test";
+import { createRxDatabase, type RxCollection } from "rxdb";
 import { getRxStorageDexie } from "rxdb/plugins/storage-dexie";
 import { getRxStorageMemory } from "rxdb/plugins/storage-memory";
 import { WebSocket as NodeWebSocket } from "ws";
-import { Mirror } from "../../src/adapters/mirror.js";
-import { replicateRxDB, type Refusal, type RxDBReplication } from "../../src/adapters/rxdb.js";
-import { INSIDE } from "../../src/client/inside.js";
-import { createClient, increment } from "../../src/index.js";
-import { memoryStorage } from "../../src/storage/memory.js";
-import { model, type Model } from "../models/example.js";
-import { eventually, newStorage, quiet, until, World, type Device, type DeviceOptions } from "./world.js";
-
-interface TaskDoc {
-  readonly id: string;
-  readonly title: string;
-  readonly audience?: string;
-  readonly notes?: string;
-  readonly done?: boolean;
-  readonly minutesSpent?: number;
-  readonly labels?: readonly string[];
-  readonly syncLocal?: number;
-}
-
-interface Collections {
-  readonly tasks: RxCollection<TaskDoc>;
-}
-
-const TASKS: RxJsonSchema<TaskDoc> = {
-  version: 0,
-  primaryKey: "id",
-  type: "object",
-  properties: {
-    id: { type: "string", maxLength: 100 },
-    title: { type: "string" },
-    audience: { type: "string" },
-    notes: { type: "string" },
-    done: { type: "boolean" },
-    minutesSpent: { type: "integer" },
-    labels: { type: "array", items: { type: "string" } },
-    syncLocal: { type: "integer" },
-  },
-  required: ["id", "title"],
-};
+import { replicateRxDB } from "../../src/adapters/rxdb.js";
+import { increment } from "../../src/index.js";
+import { newName, offline, pairOf, shownIn, TASKS, Team, type TaskDoc } from "./rxdb-app.js";
+import { eventually, newStorage, quiet, until, World } from "./world.js";
 
 let world: World;
-let names = 0;
+/** Each test has a team of its own. */
+let team: Team;
+let teams = 0;
 
 before(async () => {
   world = await World.start();
@@ -54,56 +21,9 @@ before(async () => {
 
 after(() => world.stop());
 
-/** An app of RxDB over a device. */
-interface App {
-  readonly device: Device;
-  readonly rx: RxDatabase;
-  readonly tasks: RxCollection<TaskDoc>;
-  readonly sync: RxDBReplication;
-  readonly refused: Refusal[];
-  readonly close: () => Promise<void>;
-}
-
-interface AppOptions extends DeviceOptions {
-  readonly name?: string;
-  readonly rxStorage?: RxStorage<unknown, unknown>;
-  readonly short?: boolean;
-}
-
-async function appOf({
-  name = `rx${++names}`,
-  rxStorage = getRxStorageMemory(),
-  short = false,
-  ...options
-}: AppOptions = {}): Promise<App> {
-  const device = world.device(options, short);
-  const rx = await createRxDatabase({ name, storage: rxStorage, multiInstance: false });
-  const { tasks } = await rx.addCollections<Collections>({ tasks: { schema: TASKS } });
-  const refused: Refusal[] = [];
-  const sync = replicateRxDB({
-    client: device.client,
-    collections: { tasks: tasks as RxCollection },
-    onRefused: (refusal) => refused.push(refusal),
-  });
-  const close = async (): Promise<void> => {
-    await sync.stop();
-    await rx.close();
-    await device.client.close();
-  };
-  return { device, rx, tasks, sync, refused, close };
-}
-
-const shownIn = async ({ tasks }: App, id: string): Promise<TaskDoc | undefined> =>
-  (await tasks.findOne(id).exec())?.toJSON();
-
-/** A task of the team, in view of other devices. */
-async function shared(title: string): Promise<string> {
-  const { client } = world.device({ user: "bob", storage: memoryStorage() });
-  const id = await client.tasks.create({ title, audience: "team:demo" });
-  await until(client.status, ({ phase, unsent }) => phase === "live" && unsent === 0);
-  await client.close();
-  return id;
-}
+beforeEach(() => {
+  team = new Team(world, `rxdb${++teams}`);
+});
 
 /** All that is stored in any database of this process. */
 async function onDisk(): Promise<string> {
@@ -131,13 +51,13 @@ async function onDisk(): Promise<string> {
 }
 
 test("it loses no documents: 1,500 made offline arrive, and 1,500 of others come", async () => {
-  const app = await appOf({ user: "mia", online: false });
+  const app = await team.app({ user: "mia", online: false });
   const ids = Array.from({ length: 1_500 }, (_, at) => `many-${at}`);
   await app.tasks.bulkInsert(ids.map((id) => ({ id, title: id })));
   await app.sync.inSync();
   app.device.online = true;
   await quiet(app.device);
-  const other = await appOf({ user: "mia" });
+  const other = await team.app({ user: "mia" });
   await until(
     other.device.client.tasks.live(),
     (found) => found.filter(({ id }) => id.startsWith("many-")).length === 1_500,
@@ -149,8 +69,8 @@ test("it loses no documents: 1,500 made offline arrive, and 1,500 of others come
 });
 
 test("it does not loop: at rest there are no pulls, no pushes and no requests", async () => {
-  const app = await appOf();
-  const id = await shared("Quiet");
+  const app = await team.app();
+  const id = await team.shared("Quiet");
   await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
   await (await app.tasks.findOne(id).exec(true)).incrementalPatch({ done: true });
   await quiet(app.device);
@@ -171,11 +91,11 @@ test("it does not loop: at rest there are no pulls, no pushes and no requests", 
 });
 
 test("it is not deaf when a token has ended", async () => {
-  const app = await appOf({ short: true });
-  const id = await shared("Before the end");
+  const app = await team.app({ short: true });
+  const id = await team.shared("Before the end");
   await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
   await new Promise((resolve) => setTimeout(resolve, 4_000));
-  const later = await shared("After the end");
+  const later = await team.shared("After the end");
   await eventually("it comes too", async () => (await shownIn(app, later))?.title === "After the end");
   await app.close();
 });
@@ -189,18 +109,18 @@ test("it is not deaf on a dead socket", async () => {
     readonly born = Date.now();
   }
   let died = 0;
-  const app = await appOf({ webSocket: Mortal as unknown as typeof WebSocket });
+  const app = await team.app({ webSocket: Mortal as unknown as typeof WebSocket });
   await quiet(app.device);
   [isDead, died] = [true, Date.now() + 1];
   await new Promise((resolve) => setTimeout(resolve, 5));
-  const id = await shared("Not heard");
+  const id = await team.shared("Not heard");
   await eventually("it comes by another one", async () => (await shownIn(app, id)) !== undefined, 45_000);
   await app.close();
 });
 
 test("it joins counters and sets: what two devices add offline is added up", async () => {
-  const id = await shared("Counted");
-  const [one, two] = await Promise.all([appOf(), appOf({ user: "bob" })]);
+  const id = await team.shared("Counted");
+  const [one, two] = await Promise.all([team.app(), team.app({ user: "bob" })]);
   for (const app of [one, two]) {
     await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
     app.device.online = false;
@@ -229,8 +149,8 @@ test("it joins counters and sets: what two devices add offline is added up", asy
 
 test("it leaves no revoked text on disk", async () => {
   const secret = "The recipe of the sauce";
-  const id = await shared(secret);
-  const app = await appOf({ user: "eve", rxStorage: getRxStorageDexie(), short: true });
+  const id = await team.shared(secret);
+  const app = await team.app({ user: "eve", rxStorage: getRxStorageDexie(), short: true });
   await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
   await (await app.tasks.findOne(id).exec(true)).incrementalPatch({ done: true });
   await quiet(app.device);
@@ -245,7 +165,7 @@ test("it leaves no revoked text on disk", async () => {
 
 test("it leaves nothing on disk after a sign-out, and refuses to lose what is not sent", async () => {
   const secret = "A diary";
-  const app = await appOf({ rxStorage: getRxStorageDexie(), online: false });
+  const app = await team.app({ rxStorage: getRxStorageDexie(), online: false });
   await app.tasks.insert({ id: "diary", title: secret });
   await assert.rejects(app.sync.signOut(), { name: "ClientError", code: "UNSENT_EDITS" });
   app.device.online = true;
@@ -257,14 +177,14 @@ test("it leaves nothing on disk after a sign-out, and refuses to lose what is no
 });
 
 test("what RxDB has no slot for is an outcome: REJECTED and MERGED", async () => {
-  const id = await shared("Edited twice");
-  const app = await appOf();
+  const id = await team.shared("Edited twice");
+  const app = await team.app();
   await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
   app.device.online = false;
   await (await app.tasks.findOne(id).exec(true)).incrementalPatch({ title: "Mine", notes: "Mine." });
   await app.tasks.insert({ id: "not-mine", title: "Carol's", audience: "user:carol" });
   await app.sync.inSync();
-  const bob = world.device({ user: "bob" });
+  const bob = team.device({ user: "bob" });
   await until(bob.client.tasks.live({ where: { id: { eq: id } } }), (found) => found.length === 1);
   await bob.client.tasks.update(id, { minutesSpent: increment(1) });
   await quiet(bob);
@@ -283,13 +203,13 @@ test("what RxDB has no slot for is an outcome: REJECTED and MERGED", async () =>
 });
 
 test("an edit of a deleted document is a CONFLICT, with what was written", async () => {
-  const id = await shared("Deleted meanwhile");
-  const app = await appOf();
+  const id = await team.shared("Deleted meanwhile");
+  const app = await team.app();
   await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
   app.device.online = false;
   await (await app.tasks.findOne(id).exec(true)).incrementalPatch({ notes: "Typed on a train." });
   await app.sync.inSync();
-  const bob = world.device({ user: "bob" });
+  const bob = team.device({ user: "bob" });
   await until(bob.client.tasks.live({ where: { id: { eq: id } } }), (found) => found.length === 1);
   await bob.client.tasks.delete(id);
   await quiet(bob);
@@ -302,8 +222,8 @@ test("an edit of a deleted document is a CONFLICT, with what was written", async
 });
 
 test("a reset reads everything again, and RxDB loses nothing", async () => {
-  const id = await shared("Kept");
-  const app = await appOf();
+  const id = await team.shared("Kept");
+  const app = await team.app();
   await eventually("it comes", async () => (await shownIn(app, id)) !== undefined, 30_000);
   for (let times = 0; times < 3; times++) {
     const doc = await app.tasks.findOne(id).exec(true);
@@ -318,19 +238,19 @@ test("a reset reads everything again, and RxDB loses nothing", async () => {
 });
 
 test("an edit made offline outlasts a restart of both databases, and arrives once", async () => {
-  const id = await shared("Restarted");
+  const id = await team.shared("Restarted");
   const options = { storage: newStorage(), name: "restarted", rxStorage: getRxStorageDexie() };
-  const first = await appOf(options);
+  const first = await team.app(options);
   await eventually("it comes", async () => (await shownIn(first, id)) !== undefined);
   first.device.online = false;
   const doc = await first.tasks.findOne(id).exec(true);
   await doc.incrementalModify((it) => ({ ...it, minutesSpent: (it.minutesSpent ?? 0) + 7 }));
-  await first.tasks.insert({ id: `${id}-new`, title: "Made offline", audience: "team:demo" });
+  await first.tasks.insert({ id: `${id}-new`, title: "Made offline", audience: team.audience });
   await first.close();
-  const again = await appOf(options);
+  const again = await team.app(options);
   await again.sync.inSync();
   await quiet(again.device);
-  const bob = world.device({ user: "bob" });
+  const bob = team.device({ user: "bob" });
   const tasks = await until(bob.client.tasks.live({ where: { id: { in: [id, `${id}-new`] } } }), (found) => {
     return found.length === 2;
   });
@@ -339,9 +259,9 @@ test("an edit made offline outlasts a restart of both databases, and arrives onc
 });
 
 test("twenty edits made at once arrive, all of them and in their order", async () => {
-  const app = await appOf();
+  const app = await team.app();
   const ids = Array.from({ length: 20 }, (_, at) => `ordered-${at}`);
-  await Promise.all(ids.map((id) => app.tasks.insert({ id, title: id, audience: "team:demo" })));
+  await Promise.all(ids.map((id) => app.tasks.insert({ id, title: id, audience: team.audience })));
   await app.sync.inSync();
   await quiet(app.device);
   const sent = app.device.requests.filter((body) => body.includes("mutation PushChanges")).join("");
@@ -352,7 +272,7 @@ test("twenty edits made at once arrive, all of them and in their order", async (
 
 test("a row that no edit can carry is refused with its error, and a handler that throws stops nothing", async (t) => {
   t.mock.method(console, "error", () => undefined);
-  const app = await appOf({ online: false });
+  const app = await team.app({ online: false });
   app.refused.push = () => {
     throw new Error("a mistake of the app");
   };
@@ -372,8 +292,8 @@ test("a row that no edit can carry is refused with its error, and a handler that
 });
 
 test("a schema that the adapter cannot use is refused", async () => {
-  const device = world.device({ online: false });
-  const rx = await createRxDatabase({ name: `rx${++names}`, storage: getRxStorageMemory(), multiInstance: false });
+  const device = team.device({ online: false });
+  const rx = await createRxDatabase({ name: newName(), storage: getRxStorageMemory(), multiInstance: false });
   const { syncLocal: _, ...properties } = TASKS.properties;
   const { tasks } = await rx.addCollections({ tasks: { schema: { ...TASKS, properties } } });
   const replicate = (collections: Record<string, RxCollection>) => () =>
@@ -397,29 +317,16 @@ async function history(seed: number): Promise<void> {
     return Math.floor(state / 65536) % below;
   };
   const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-  const client = createClient<Model>({
-    url: "http://gateway.invalid",
-    token: () => "none",
-    model,
-    storage: memoryStorage(),
-    fetch: () => Promise.reject(new TypeError("offline")),
-  });
+  const client = offline();
   await client.tasks.create({ id: "a", title: "A" });
-  const rx = await createRxDatabase({ name: `rx${++names}`, storage: getRxStorageMemory(), multiInstance: false });
-  const { tasks }: Collections = await rx.addCollections<Collections>({ tasks: { schema: TASKS } });
   let isLosing = true;
-  const mirror = new Mirror({
-    inside: client[INSIDE],
-    type: "Task",
-    collection: tasks as RxCollection,
+  const { tasks, mirror, close } = await pairOf({
+    client,
     inTurn: async (work) => {
       const answer = await work();
       if (isLosing && random(3) === 0) throw new Error("the page ends here");
       await pause(random(4));
       return answer;
-    },
-    onRefused: ({ error }) => {
-      throw error;
     },
   });
   await mirror.inSync();
@@ -440,8 +347,7 @@ async function history(seed: number): Promise<void> {
   const shown = (await tasks.findOne("a").exec(true)).minutesSpent;
   const held = (await client.tasks.get("a"))?.minutesSpent;
   assert.deepEqual([shown, held], [made + others, made + others], `seed ${seed}`);
-  await mirror.stop();
-  await rx.close();
+  await close();
   await client.close();
 }
 

@@ -15,6 +15,7 @@ const LEEWAY_S = 10;
 
 export interface DeviceOptions {
   readonly user?: string;
+  readonly teams?: readonly string[];
   readonly storage?: Storage;
   readonly online?: boolean;
   readonly webSocket?: typeof WebSocket;
@@ -50,10 +51,10 @@ export class World {
 
   /** A token lasts two seconds if `short` is given. */
   device(options: DeviceOptions = {}, short = false): Device {
-    const { user = "alice", storage = newStorage(), online = true } = options;
+    const { user = "alice", teams = ["demo"], storage = newStorage(), online = true } = options;
     const device: { -readonly [K in keyof Device]: Device[K] } = {
       online,
-      teams: ["demo"],
+      teams,
       requests: [],
       client: undefined as never,
     };
