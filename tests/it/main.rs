@@ -29,6 +29,7 @@ mod lists;
 mod live;
 mod models;
 mod mongo;
+mod operations;
 mod packaging;
 mod pull;
 mod push;

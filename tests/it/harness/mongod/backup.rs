@@ -1,4 +1,7 @@
-//! A backup of a database and its restore: all documents of all collections, as `mongodump` and `mongorestore` do it.
+//! Backups of a database and their restores: all documents of all collections, as `mongodump` and `mongorestore` do it, or the
+//! files of a server, as a snapshot of its disk has them.
+
+use std::{path::Path, process::Command};
 
 use futures_util::TryStreamExt;
 use mongodb::{
@@ -6,8 +9,9 @@ use mongodb::{
     bson::{RawDocumentBuf, doc},
     error::Result,
 };
+use tempfile::TempDir;
 
-use super::until;
+use super::{Deployment, until};
 
 /// A database as it was at one moment, if nothing was written meanwhile.
 pub(crate) struct Backup(Vec<(String, Vec<RawDocumentBuf>)>);
@@ -53,4 +57,41 @@ impl Backup {
         }
         Ok(())
     }
+}
+
+/// The files of a server.
+pub(crate) struct Snapshot(TempDir);
+
+impl Deployment {
+    /// Copies the files of a node, which is killed and started again.
+    pub(crate) async fn snapshot(&self, node: usize) -> Snapshot {
+        let snapshot = Snapshot(TempDir::new().unwrap());
+        self.kill(node);
+        copy(&self.nodes[node].directory, snapshot.0.path());
+        self.restart(node).await;
+        self.primary().await;
+        snapshot
+    }
+
+    /// Replaces the files of a node, which is killed and started again.
+    pub(crate) async fn put_back(&self, node: usize, snapshot: &Snapshot) {
+        self.kill(node);
+        copy(snapshot.0.path(), &self.nodes[node].directory);
+        self.restart(node).await;
+        self.primary().await;
+    }
+}
+
+/// Gives a directory the files of another one, and no others.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(to).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => std::fs::remove_dir_all(path).unwrap(),
+            false => std::fs::remove_file(path).unwrap(),
+        }
+    }
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("--archive").arg(from.join(".")).arg(to).status();
+    assert!(copied.unwrap().success(), "{copy:?}");
 }
