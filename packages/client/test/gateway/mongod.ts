@@ -71,6 +71,10 @@ export class Mongod {
     await end(this.#process);
     const done = await work();
     this.#process = this.#run();
+    // A gateway waits less long than a busy machine may take.
+    const client = new MongoClient(this.url("admin"), { serverSelectionTimeoutMS: 120_000 });
+    await client.db().command({ ping: 1 });
+    await client.close();
     return done;
   }
 }
