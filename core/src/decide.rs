@@ -53,6 +53,8 @@ pub struct DecisionContext<'a> {
     pub mutation: Option<MutationId>,
     /// Server time.
     pub now: Timestamp,
+    /// Server time of the document's last version, if it has one. The clock may have been set back since.
+    pub last_at: Option<Timestamp>,
     /// New documents begin above it (rules.md 3.1).
     pub version_floor: Version,
     /// What the merges of the push may still cost.
@@ -359,10 +361,12 @@ impl DecisionContext<'_> {
         matches!(self.policy, Policy::Manual | Policy::Webhook)
     }
 
-    /// The time at which the client says it made the edit, clamped to what the server accepts.
+    /// The time at which the client says it made the edit, clamped to what the server accepts. Without one it is the
+    /// server's, which does not go back on a document (rules.md 4.9).
     fn edit_time(&self, change: &Change) -> Timestamp {
         let latest = self.now.plus_ms(CLOCK_SKEW_MAX_MS);
-        change.changed_at.map_or(self.now, |at| at.min(latest))
+        let arrival = self.last_at.map_or(self.now, |at| at.max(self.now));
+        change.changed_at.map_or(arrival, |at| at.min(latest))
     }
 
     /// The writer that the change names.

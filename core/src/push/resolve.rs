@@ -169,6 +169,7 @@ impl ConflictResolver<'_, '_, '_> {
             client: None,
             mutation: None,
             now: self.now,
+            last_at: entry.map(|entry| entry.at),
             version_floor: self.overlay.loaded.version_floor,
             work: self.work,
         };

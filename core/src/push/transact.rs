@@ -377,6 +377,7 @@ impl PushDecider<'_, '_, '_> {
             client: client.map(|client| &client.id),
             mutation: self.mutation(index),
             now: self.now,
+            last_at: current.map(|entry| entry.at),
             version_floor: self.overlay.loaded.version_floor,
             work: self.work,
         };

@@ -150,6 +150,7 @@ impl Bench {
                 client: client.as_ref(),
                 mutation: numbered.then_some(MutationId(1)),
                 now: start().plus_ms(ms),
+                last_at: entry.map(|entry| entry.at),
                 version_floor: Version::NONE,
                 work: &Work::of_a_push(),
             },

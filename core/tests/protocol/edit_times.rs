@@ -37,6 +37,20 @@ fn an_edit_without_a_time_was_made_now() {
 }
 
 #[test]
+fn an_edit_without_a_time_does_not_go_back_with_the_clock() {
+    let bench = Bench::new("LAST_WRITE_WINS");
+    let created = bench.entry_after(&[(Phone, create("t", json!({ "title": "a", "stars": 1 })))]);
+    let mut created = Entry::clone(created.as_ref().unwrap());
+    created.at = start().plus_ms(NOW + 3_600_000);
+    let rated = update("t", 1, json!({ "stars": 2 }));
+    let entry = written(bench.decide(Some(&created), Laptop, &rated), "edit");
+    assert_eq!(since_start(&entry), NOW + 3_600_000);
+    let dated = rated.at(50_000);
+    let entry = written(bench.decide(Some(&created), Laptop, &dated), "edit");
+    assert_eq!(since_start(&entry), 50_000, "what a client says stays");
+}
+
+#[test]
 fn an_edit_time_is_taken_as_the_client_says() {
     assert_eq!(
         recorded(&update("t", 1, json!({ "title": "b" })).at(50_000)),
