@@ -4,8 +4,11 @@ mod doctor;
 mod infer;
 mod lead;
 mod open_store;
+mod readiness;
+mod vitals;
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -20,17 +23,21 @@ use tidegate_core::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use self::readiness::HealthCheck;
 pub(crate) use self::{
     doctor::{Report, examine_all},
     infer::{InferOptions, infer_model},
     lead::{OwnModel, Planned, Progress, expect_in_force},
     open_store::{Examined, examine, open, open_to_read, sample_documents},
+    readiness::{Health, Part, Readiness},
 };
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
-    config::{StoreConfig, StoreUrl},
+    config::{Config, StoreConfig, StoreUrl},
     graphql::{Api, ApiError, ApiOptions, error::ClientError},
     limits::Limits,
+    lock::Mutex,
+    record::Observer,
     store::{
         Store, StoreError,
         finding::{Level, StorePresence},
@@ -74,7 +81,11 @@ pub(crate) struct GatewayConfig {
     pub(crate) webhooks: WebhookConfig,
     /// What the operator accepts of a change of the model.
     pub(crate) accepted: Accepted,
+    pub(crate) observer: Arc<Observer>,
 }
+
+/// What checks tokens, until other settings are loaded.
+type CurrentAuthenticator = Arc<Mutex<Arc<Authenticator>>>;
 
 /// Everything a transport needs.
 pub(crate) struct Gateway {
@@ -82,13 +93,17 @@ pub(crate) struct Gateway {
     pub(crate) api: Api,
     /// The operations.
     pub(crate) sync: Arc<SyncService>,
-    authenticator: Authenticator,
+    /// What operations are measured and noted by.
+    pub(crate) observer: Arc<Observer>,
+    authenticator: CurrentAuthenticator,
+    health: Arc<HealthCheck>,
     store: Arc<dyn Store>,
     /// The importer, if the store has collections that others write to.
     import: Option<ImportTask>,
     /// The watch over which model leads.
     _lead: LeadTask,
     _collect: AbortOnDropHandle<()>,
+    _vitals: AbortOnDropHandle<Infallible>,
 }
 
 impl Gateway {
@@ -98,7 +113,9 @@ impl Gateway {
     /// [`AppError`], with what to do.
     pub(crate) async fn start(parts: GatewayConfig) -> Result<Arc<Self>, AppError> {
         let api = Api::new(&parts.model, parts.api.clone())?;
-        let authenticator = Authenticator::new(&parts.auth)?;
+        let observer = parts.observer;
+        let metrics = Arc::clone(&observer.metrics);
+        let authenticator = Authenticator::measured(&parts.auth, Arc::clone(&metrics))?;
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
         let own = OwnModel {
             model: Arc::clone(&parts.model),
@@ -114,21 +131,54 @@ impl Gateway {
         let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), clock, generation);
         let watch = watch.accepting(parts.accepted);
         let clock = system_clock();
-        let sync = SyncService::start(model, Arc::clone(&store), clock, limits, webhooks);
+        let (served, asked) = (Arc::clone(&store), webhooks);
+        let sync = SyncService::start_measured(model, served, clock, limits, asked, metrics);
         watch.wake_subscribers_of(&sync);
         let importer = match parts.store.follow {
             true => sync.importer(Arc::new(new_epoch)),
             false => None,
         };
+        let authenticator = Arc::new(Mutex::new(Arc::new(authenticator)));
+        let health = HealthCheck::new(
+            Arc::clone(&store),
+            Arc::clone(&sync),
+            Arc::clone(&authenticator),
+            Arc::clone(&observer),
+        );
+        let vitals = tokio::spawn(vitals::watch(Arc::clone(&health)));
         Ok(Arc::new(Self {
             api,
             sync,
+            observer,
             authenticator,
+            health,
             store,
             import: importer.map(ImportTask::spawn),
             _lead: LeadTask::spawn(watch),
             _collect: AbortOnDropHandle::new(collect),
+            _vitals: AbortOnDropHandle::new(vitals),
         }))
+    }
+
+    /// What the gateway can do now, as of a few seconds ago at most.
+    pub(crate) async fn readiness(&self) -> Arc<Readiness> {
+        self.health.readiness().await
+    }
+
+    /// Takes keys and secrets from these settings, and names users in the log as they say. All else stays as it is.
+    ///
+    /// # Errors
+    /// [`AuthSetupError`]. Then nothing has changed.
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), AuthSetupError> {
+        let authenticator = self.authenticator().reloaded(&config.auth)?;
+        *self.authenticator.lock() = Arc::new(authenticator);
+        self.sync.reload_webhook_secrets(&config.webhooks);
+        self.observer.set_user_key(config.log.user_key.clone());
+        Ok(())
+    }
+
+    fn authenticator(&self) -> Arc<Authenticator> {
+        Arc::clone(&self.authenticator.lock())
     }
 
     /// Whether a gateway with another model could start in the place of this one. Nothing changes.
@@ -160,7 +210,8 @@ impl Gateway {
     /// A [`ClientError`] with `UNAUTHENTICATED`, or `SERVICE_UNAVAILABLE` when tokens cannot be verified now.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Caller, ClientError> {
         let now = self.sync.now();
-        let verified = self.authenticator.verify(token, now.ms()).await?;
+        let authenticator = self.authenticator();
+        let verified = authenticator.verify(token, now.ms()).await?;
         let user = UserId::new(&verified.user).map_err(|_| AuthError::Refused)?;
         let expires_at =
             Timestamp::from_ms(verified.expires_at_ms).map_err(|_| AuthError::Refused)?;

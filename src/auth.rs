@@ -5,11 +5,12 @@ mod algorithms;
 mod claims;
 mod jwks;
 mod keys;
+mod refusals;
 mod sign;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use jsonwebtoken::{Algorithm, Header, Validation, errors::ErrorKind};
 use reqwest::Url;
@@ -19,7 +20,8 @@ pub(crate) use self::{
     algorithms::Algorithms,
     sign::{SigningKey, sign},
 };
-use self::{claims::ClaimRules, jwks::Jwks, keys::VerifyingKey};
+use self::{claims::ClaimRules, jwks::Jwks, keys::VerifyingKey, refusals::RefusalLog};
+use crate::metrics::Metrics;
 
 /// The longest token that is read. Tokens with long group lists stay below it, and a header of this size is still
 /// cheap.
@@ -39,6 +41,8 @@ pub(crate) const USER_CLAIM_DEFAULT: &str = "sub";
 pub(crate) struct AuthConfig {
     pub(crate) algorithms: Algorithms,
     pub(crate) keys: KeySource,
+    /// The shared secret before the present one. Tokens signed with it are still accepted.
+    pub(crate) previous_secret: Option<SigningKey>,
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Option<String>,
     pub(crate) user_claim: String,
@@ -51,6 +55,7 @@ impl AuthConfig {
         AuthConfig {
             algorithms: Algorithms::hs256(),
             keys: KeySource::Secret(key),
+            previous_secret: None,
             issuer: None,
             audience: None,
             user_claim: USER_CLAIM_DEFAULT.to_owned(),
@@ -72,6 +77,8 @@ pub(crate) struct Authenticator {
     algorithms: Algorithms,
     keys: Keys,
     rules: ClaimRules,
+    refusals: RefusalLog,
+    metrics: Arc<Metrics>,
 }
 
 impl Authenticator {
@@ -80,37 +87,91 @@ impl Authenticator {
     /// # Errors
     /// When a key is missing, unreadable, too weak, or unusable with every pinned algorithm.
     pub(crate) fn new(config: &AuthConfig) -> Result<Self, AuthSetupError> {
-        let algorithms = config.algorithms.clone();
+        Self::measured(config, Metrics::new())
+    }
+
+    /// The same, for a gateway whose metrics are read.
+    ///
+    /// # Errors
+    /// Those of [`Authenticator::new`].
+    pub(crate) fn measured(
+        config: &AuthConfig,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AuthSetupError> {
+        let algorithms = &config.algorithms;
         let keys = match &config.keys {
             KeySource::Secret(secret) => {
-                Keys::Fixed(VerifyingKey::from_secret(secret, &algorithms)?)
+                let secrets = [Some(secret), config.previous_secret.as_ref()];
+                let keys = secrets.into_iter().flatten();
+                let keys = keys.map(|secret| VerifyingKey::from_secret(secret, algorithms));
+                Keys::Fixed(keys.collect::<Result<_, _>>()?)
             }
             KeySource::PublicKeyFile(path) => {
-                Keys::Fixed(VerifyingKey::from_file(path, &algorithms)?)
+                Keys::Fixed(vec![VerifyingKey::from_file(path, algorithms)?])
             }
-            KeySource::JwksUrl(url) => Keys::Jwks(Jwks::new(url.clone(), algorithms.clone())?),
+            KeySource::JwksUrl(url) => Keys::Jwks(Jwks::new(
+                url.clone(),
+                algorithms.clone(),
+                Arc::clone(&metrics),
+            )?),
         };
-        Ok(Authenticator {
-            algorithms,
+        Ok(Self::over(config, keys, metrics))
+    }
+
+    fn over(config: &AuthConfig, keys: Keys, metrics: Arc<Metrics>) -> Self {
+        Self {
+            algorithms: config.algorithms.clone(),
             keys,
             rules: ClaimRules::new(config),
-        })
+            refusals: RefusalLog::default(),
+            metrics,
+        }
+    }
+
+    /// One with these settings. Keys behind the same URL stay known until they are fetched again, with the next token.
+    ///
+    /// # Errors
+    /// Those of [`Authenticator::new`].
+    pub(crate) fn reloaded(&self, config: &AuthConfig) -> Result<Self, AuthSetupError> {
+        let metrics = Arc::clone(&self.metrics);
+        if let (Keys::Jwks(jwks), KeySource::JwksUrl(url)) = (&self.keys, &config.keys)
+            && jwks.is_of(url)
+            && self.algorithms == config.algorithms
+        {
+            jwks.expire();
+            return Ok(Self::over(config, Keys::Jwks(jwks.clone()), metrics));
+        }
+        Self::measured(config, metrics)
+    }
+
+    /// Whether there are keys to verify tokens with. Fetches them, if none are known and a fetch is due.
+    pub(crate) async fn has_keys(&self, now_ms: i64) -> bool {
+        match &self.keys {
+            Keys::Fixed(_) => true,
+            Keys::Jwks(jwks) => jwks.has_keys(now_ms).await,
+        }
     }
 
     /// The bearer of `token` at the time `now_ms` (milliseconds since the Unix epoch).
     ///
     /// # Errors
     /// [`AuthError::Refused`] for every bad token, whatever is wrong with it: a reason would help an attacker more than
-    /// a client. The reason is logged at debug level.
+    /// a client. The reason is logged, once in a while.
     pub(crate) async fn verify(
         &self,
         token: &str,
         now_ms: i64,
     ) -> Result<VerifiedToken, AuthError> {
-        self.check(token, now_ms).await.map_err(|reason| {
-            tracing::debug!(%reason, "token refused");
-            AuthError::from(reason)
-        })
+        let checked = self.check(token, now_ms).await;
+        let result = match &checked {
+            Ok(_) => "accepted",
+            Err(reason) => {
+                self.refusals.note(reason, now_ms);
+                reason.kind()
+            }
+        };
+        self.metrics.tokens.of([result.into()]).inc();
+        checked.map_err(AuthError::from)
     }
 
     async fn check(&self, token: &str, now_ms: i64) -> Result<VerifiedToken, TokenRejection> {
@@ -119,19 +180,18 @@ impl Authenticator {
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenRejection::Header)?;
         self.check_header(&header)?;
-        let key = match &self.keys {
-            Keys::Fixed(key) => key.clone(),
-            Keys::Jwks(jwks) => jwks.key(header.kid.as_deref(), header.alg, now_ms).await?,
+        let claims = match &self.keys {
+            Keys::Fixed(keys) => {
+                let mut tried = keys.iter().map(|key| claims_of(token, &header, key));
+                let first = tried.next().ok_or(TokenRejection::UnknownKey)?;
+                first.or_else(|error| tried.find_map(Result::ok).ok_or(error))?
+            }
+            Keys::Jwks(jwks) => {
+                let key = jwks.key(header.kid.as_deref(), header.alg, now_ms).await?;
+                claims_of(token, &header, &key)?
+            }
         };
-        let token = jsonwebtoken::decode(token, &key.key, &signature_only(header.alg)).map_err(
-            |error| match error.kind() {
-                ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => {
-                    TokenRejection::Payload
-                }
-                _ => TokenRejection::Signature,
-            },
-        )?;
-        self.rules.check(token.claims, now_ms)
+        self.rules.check(claims, now_ms)
     }
 
     /// Reads the token's own header. `jku`, `x5u`, `x5c` and `jwk` offer a key of the sender's choice, and are not
@@ -157,8 +217,23 @@ impl Authenticator {
 }
 
 enum Keys {
-    Fixed(VerifyingKey),
+    /// A public key, or a shared secret and the one before it.
+    Fixed(Vec<VerifyingKey>),
     Jwks(Jwks),
+}
+
+/// The claims of a token that was signed with this key.
+fn claims_of(
+    token: &str,
+    header: &Header,
+    key: &VerifyingKey,
+) -> Result<Map<String, Value>, TokenRejection> {
+    let decoded = jsonwebtoken::decode(token, &key.key, &signature_only(header.alg));
+    let decoded = decoded.map_err(|error| match error.kind() {
+        ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => TokenRejection::Payload,
+        _ => TokenRejection::Signature,
+    });
+    Ok(decoded?.claims)
 }
 
 /// The library checks the signature alone. It would read the system's clock for `exp` and accept an
@@ -256,6 +331,30 @@ enum TokenRejection {
         "the user claim is not a non-empty string of at most 200 bytes without U+0000, or an integer"
     )]
     User,
+}
+
+impl TokenRejection {
+    /// The reason as metrics name it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Header => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::CriticalExtension => "critical_extension",
+            Self::KeyIdTooLong => "key_id_too_long",
+            Self::UnknownKey => "unknown_key",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::Signature => "signature",
+            Self::Payload => "payload",
+            Self::NoExpiry => "no_expiry",
+            Self::NotATime(_) => "not_a_time",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::User => "user",
+        }
+    }
 }
 
 /// Why a gateway cannot check tokens with these settings.

@@ -104,10 +104,16 @@ type CliResult = Result<(), CliError>;
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let _log = telemetry::start(matches!(cli.command, Command::Serve(_)));
+    let log = match telemetry::start(matches!(cli.command, Command::Serve(_))) {
+        Ok(log) => log,
+        Err(error) => {
+            print_error(&format!("TIDEGATE_LOG: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let done = match cli.command {
         Command::Dev(args) => dev::run(args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(args, &log),
         Command::Model(args) => infer::run(&args),
         Command::Schema(args) => model::schema(&args),
         Command::Operations(args) => model::operations(&args),

@@ -23,7 +23,9 @@ pub(crate) use self::{
     mongodb::{InvalidMongodbUrl, MongodbUrl},
     problem::ConfigProblem,
 };
-use crate::{auth::AuthConfig, limits::Limits, webhook::WebhookConfig};
+use crate::{
+    auth::AuthConfig, limits::Limits, record::UserKey, telemetry::LogFilter, webhook::WebhookConfig,
+};
 
 /// The checked settings of `serve`.
 #[derive(Clone, Debug)]
@@ -36,6 +38,18 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     pub(crate) limits: Limits,
     pub(crate) webhooks: WebhookConfig,
+    /// Where metrics can be read; `None` serves none.
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) log: LogConfig,
+}
+
+/// What is logged, and how users are named there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogConfig {
+    /// `None` is `info`. `TIDEGATE_LOG` comes before it.
+    pub(crate) filter: Option<LogFilter>,
+    /// With a key, users are named by their hash.
+    pub(crate) user_key: Option<UserKey>,
 }
 
 impl Config {
@@ -159,6 +173,10 @@ pub(crate) struct HttpTimes {
     pub(crate) ping: Duration,
     /// For a connection to show a good token, after its opening and after its last request with one.
     pub(crate) token: Duration,
+    /// Between the moment at which a gateway that stops is not ready and the one at which it accepts nothing more.
+    pub(crate) drain_delay: Duration,
+    /// For requests under way, from that second moment on.
+    pub(crate) drain: Duration,
 }
 
 impl Default for HttpTimes {
@@ -169,6 +187,8 @@ impl Default for HttpTimes {
             write: http::WRITE_TIME.default,
             ping: http::PING_INTERVAL.default,
             token: http::TOKEN_TIME.default,
+            drain_delay: http::DRAIN_DELAY.default,
+            drain: http::DRAIN_TIME.default,
         }
     }
 }

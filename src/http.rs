@@ -17,6 +17,7 @@ mod graphql;
 mod health;
 mod json;
 mod log;
+mod metrics;
 mod multipart;
 mod operation;
 mod operation_limit;
@@ -51,6 +52,7 @@ pub(crate) use self::{
     dev_token::{DevToken, DevTokenSigner},
     graphiql::{DevUser, GraphiqlConfig, Tab},
     health::waiting,
+    metrics::router as metrics_router,
     origin::AllowedOrigins,
     server::{ServerOptions, Shutdown, serve},
 };
@@ -59,6 +61,7 @@ use crate::{
     config::HttpTimes,
     graphql::error::{ClientError, Code},
     limits::Limits,
+    metrics::Metrics,
     quota::Quota,
 };
 
@@ -131,16 +134,17 @@ pub(crate) fn router(
     }
     let state = Arc::new(HttpState {
         schema: Bytes::copy_from_slice(gateway.api.sdl().as_bytes()),
-        gateway,
         body_bytes_max: limits.body_bytes,
-        operation_limiter: OperationLimiter::new(limits),
+        operation_limiter: OperationLimiter::measured(limits, &gateway.observer.metrics),
+        gateway,
         quota,
         times,
         origins,
         public_schema,
         shutdown,
     });
-    around(router, loopback_hosts_only)
+    let metrics = Arc::clone(&state.gateway.observer.metrics);
+    around(router, loopback_hosts_only, metrics)
         .layer(from_fn_with_state(times.write, pace::in_parts))
         .with_state(state)
 }
@@ -162,6 +166,7 @@ fn api() -> Router<Arc<HttpState>> {
 fn around<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     loopback_hosts_only: bool,
+    metrics: Arc<Metrics>,
 ) -> Router<S> {
     let mut router = router
         .fallback(not_found)
@@ -173,7 +178,7 @@ fn around<S: Clone + Send + Sync + 'static>(
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(drain::take_in))
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(from_fn(log::log))
+        .layer(from_fn_with_state(metrics, log::log))
 }
 
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -107,6 +107,12 @@ impl Quota {
         })
     }
 
+    /// The bytes that all peers hold.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let free = self.all.held.available_permits();
+        units(self.limits.bytes_max).saturating_sub(free) * UNIT_BYTES
+    }
+
     /// The one account of all peers without a token.
     pub(crate) fn of_strangers(&self) -> Account {
         Account {

@@ -42,7 +42,7 @@ use tidegate_core::{
 pub(crate) use self::decision::ended_early;
 pub use self::{codec::StoredView, stored::StoredRecord};
 use self::{
-    collections::Collections,
+    collections::{Collections, ImportProgress},
     models::Models,
     stored::{ScanBuilder, or_logged},
 };
@@ -98,9 +98,41 @@ pub trait Store: Send + Sync {
     /// The models that the store is served by.
     fn models(&self) -> Arc<dyn Models>;
 
+    /// What there is in the store, and what its server says of itself. `now` is the clock of the gateway.
+    async fn vitals(&self, _now: &Now) -> Result<StoreVitals, StoreError> {
+        Ok(StoreVitals::default())
+    }
+
+    /// Writes something small, to learn whether the store can be written.
+    async fn probe_write(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// What is committed from now on. Each feed write arrives soon after its commit, not always in order. The stream
     /// begins with [`TailEvent::Restart`].
     fn tail(&self) -> BoxStream<'static, TailEvent>;
+}
+
+/// A clock.
+pub type Now = dyn Fn() -> Timestamp + Send + Sync;
+
+/// What is measured of a store. What a store does not have, or does not let its user read, is `None` or empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreVitals {
+    /// How far the clock of the gateway is ahead of the server's, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// The bytes of all that the gateways keep.
+    pub bytes: Option<u64>,
+    /// How far the server's history reaches back, in seconds.
+    pub oplog_window_s: Option<u64>,
+    /// How old the importer's position is, in seconds.
+    pub import_lag_s: Option<u64>,
+    /// How far the import has come.
+    pub import: ImportProgress,
+    /// Withheld documents, by type and by the BSON type of what does not fit.
+    pub withheld: BTreeMap<(TypeName, String), u64>,
+    /// Open conflicts, by type.
+    pub conflicts: BTreeMap<TypeName, u64>,
 }
 
 /// What a commit did.

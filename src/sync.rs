@@ -18,6 +18,7 @@ mod inbox;
 mod lead;
 mod live;
 mod maintain;
+mod measured;
 mod page;
 mod pull;
 mod push;
@@ -32,7 +33,7 @@ use tidegate_core::{
     checkpoint::KnownTypes,
     decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
-    generation::ModelState,
+    generation::{ModelState, Standing},
     grant::{Grants, Identity},
     id::{ApiHash, ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope, UserId},
     membership::{Bounds, Memberships},
@@ -74,9 +75,11 @@ pub use self::{
 use crate::{
     limits::Limits,
     lock::Mutex,
+    metrics::Metrics,
     quota::{Account, Exhausted, Lease, Reservation},
+    record::OperationRecord,
     store::{Snapshot, Store, StoreError},
-    webhook::Webhooks,
+    webhook::{WebhookConfig, Webhooks},
 };
 
 /// The source of the time. `app.rs` provides the real one.
@@ -107,6 +110,8 @@ pub struct Caller {
     pub(crate) api: Option<ApiHash>,
     /// The account for what is read for the caller; `None` counts nothing.
     account: Option<Account>,
+    /// The record of the operation; `None` notes nothing.
+    record: Option<Arc<OperationRecord>>,
 }
 
 impl Caller {
@@ -121,6 +126,18 @@ impl Caller {
     /// Says for which API the caller's app was made.
     pub(crate) fn with_api(self, api: Option<ApiHash>) -> Self {
         Self { api, ..self }
+    }
+
+    /// The caller of an operation of which something is noted.
+    pub(crate) fn recorded_in(self, record: Arc<OperationRecord>) -> Self {
+        Self {
+            record: Some(record),
+            ..self
+        }
+    }
+
+    pub(crate) fn record(&self) -> Option<&Arc<OperationRecord>> {
+        self.record.as_ref()
     }
 
     pub(crate) fn account(&self) -> Option<&Account> {
@@ -208,6 +225,7 @@ pub struct SyncService {
     limits: Limits,
     /// The bounds on the scopes and memberships of a user.
     bounds: Arc<Bounds>,
+    metrics: Arc<Metrics>,
     commits: CommitQueue,
     /// Counts the commits of pushes, for an importer that makes room for them.
     pushes: Arc<PushCounter>,
@@ -231,6 +249,18 @@ impl SyncService {
         limits: Limits,
         webhooks: Webhooks,
     ) -> Arc<Self> {
+        Self::start_measured(model, store, clock, limits, webhooks, Metrics::new())
+    }
+
+    /// The same, for a gateway whose metrics are read.
+    pub(crate) fn start_measured(
+        model: Arc<Model>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        limits: Limits,
+        webhooks: Webhooks,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let store = SettledStore::over(Arc::clone(&model), store);
         let grants = Arc::new(GrantCache::new());
         let heads = Arc::new(ScopeHeads::new());
@@ -239,11 +269,13 @@ impl SyncService {
             model: model.clone(),
             store: store.clone(),
             clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            last: Arc::default(),
         };
         let pushes = Arc::new(PushCounter::default());
         let counter = Arc::clone(&pushes);
         let commits = CommitQueue::start(committer, limits.push_queue_bytes, heads, counter);
-        Arc::new(Self {
+        let service = Arc::new(Self {
             counter: ScopeCounter::of(Arc::clone(&store)),
             model,
             store,
@@ -254,6 +286,7 @@ impl SyncService {
                 limits.services.clone(),
             )),
             limits,
+            metrics,
             commits,
             pushes,
             imports: ImportStatus::default(),
@@ -263,7 +296,9 @@ impl SyncService {
             webhooks,
             webhook_answers: WebhookAnswerCache::default(),
             known: Mutex::default(),
-        })
+        });
+        service.measure();
+        service
     }
 
     /// The importer that runs beside the service; `None` if no other service can write to the store.
@@ -275,6 +310,7 @@ impl SyncService {
             Arc::clone(&self.clock),
             new_epoch,
             Arc::clone(&self.pushes),
+            Arc::clone(&self.metrics),
         )
     }
 
@@ -289,6 +325,11 @@ impl SyncService {
     /// The model that the service serves.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// The source of the time.
+    pub(crate) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// Server time.
@@ -307,18 +348,33 @@ impl SyncService {
             claim_grants: Arc::new(claim_grants),
             api: None,
             account: None,
+            record: None,
         })
     }
 
-    /// Whether the store answers, and pushes and subscriptions are served.
+    /// Whether the store answers, and pushes and subscriptions are served. Returns how the gateway's model stands.
     ///
     /// # Errors
     /// A store's failure, or [`SyncError::Busy`] when a task of the service has ended, which only a restart repairs.
-    pub async fn ready(&self) -> Result<(), SyncError> {
+    pub async fn ready(&self) -> Result<Standing, SyncError> {
         if !self.commits.is_served() || !self.live.is_followed() {
             return Err(SyncError::Busy);
         }
-        in_time(self.store.snapshot()).await.map(drop)
+        self.standing().await
+    }
+
+    /// How the gateway's model stands beside the one in force.
+    ///
+    /// # Errors
+    /// A store's failure.
+    pub(crate) async fn standing(&self) -> Result<Standing, SyncError> {
+        let snapshot = in_time(self.store.snapshot()).await?;
+        Ok(snapshot.state().standing)
+    }
+
+    /// Signs questions to webhooks with the secrets of this configuration from now on.
+    pub(crate) fn reload_webhook_secrets(&self, config: &WebhookConfig) {
+        self.webhooks.reload_secrets(config);
     }
 
     /// The documents of `keys` that are alive and that the caller may see, until they have more than `bytes_max`. They are

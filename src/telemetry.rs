@@ -2,6 +2,7 @@
 //! reqwest, and texts that a user chose; the store words MongoDB's errors.
 
 use std::{
+    env,
     error::Error,
     fmt::{self, Write},
     io::{IsTerminal, stderr},
@@ -11,42 +12,122 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
+    Layer, Registry,
     filter::{EnvFilter, filter_fn},
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
 /// Lines that may wait for standard error, at most 4 MiB of them. Further lines are lost.
 const WAITING_LINES_MAX: usize = 8_192;
 
+/// The running log.
+pub(crate) struct Log {
+    /// Changes the filter.
+    set: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    /// Whether `TIDEGATE_LOG` says what is logged.
+    is_fixed: bool,
+    /// Writes the last lines when it is dropped.
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Logs by this filter from now on, or at `info` without one. `TIDEGATE_LOG` comes before it.
+    pub(crate) fn set(&self, filter: Option<&LogFilter>) {
+        if !self.is_fixed {
+            let filter = filter.cloned().unwrap_or_default();
+            (self.set)(filter.made());
+        }
+    }
+}
+
+/// What is logged: directives of `tracing_subscriber::EnvFilter` that were read once, such as `info` or
+/// `info,tidegate=debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogFilter(String);
+
+/// A text that is no [`LogFilter`].
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} says not what to log; write a level (error, warn, info, debug, trace, off) or target=level, with commas between"
+)]
+pub(crate) struct InvalidFilter(String);
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+impl LogFilter {
+    /// # Errors
+    /// [`InvalidFilter`] with the part that is none. `EnvFilter` itself takes a misspelt level for the name of a target,
+    /// and then logs nothing.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidFilter> {
+        let invalid = |part: &str| InvalidFilter(part.to_owned());
+        let is_level = |part: &str| LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
+        for part in text.split(',').map(str::trim) {
+            let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+            if !is_level(level) || EnvFilter::builder().parse(part).is_err() {
+                return Err(invalid(part));
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn made(&self) -> EnvFilter {
+        EnvFilter::builder().parse_lossy(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+/// The variable that says what is logged.
+const VARIABLE: &str = "TIDEGATE_LOG";
+
 /// Starts logging; `structured` writes JSON lines, unless standard error is a terminal. The last lines are written when the
-/// guard is dropped.
+/// [`Log`] is dropped.
 ///
 /// A thread of its own writes the lines, and ignores errors. Otherwise a full disk would end the gateway, and a reader of the
 /// log that stops would stop all requests: strangers can make the log grow.
 ///
-/// `TIDEGATE_LOG` takes the directives of `tracing_subscriber::EnvFilter`, such as `info` or `tidegate=debug`.
-pub(crate) fn start(structured: bool) -> WorkerGuard {
+/// # Errors
+/// [`InvalidFilter`] of `TIDEGATE_LOG`.
+pub(crate) fn start(structured: bool) -> Result<Log, InvalidFilter> {
+    let variable = env::var_os(VARIABLE).map(|text| text.to_string_lossy().into_owned());
+    let variable = variable.filter(|text| !text.is_empty());
+    let is_fixed = variable.is_some();
+    let filter =
+        variable.map_or_else(|| Ok(LogFilter::default()), |text| LogFilter::parse(&text))?;
     panic::set_hook(Box::new(|panic| {
         // A formatted message may hold a value.
         let said = panic.payload().downcast_ref::<&'static str>();
         let at = panic.location().map(ToString::to_string);
         tracing::error!(at, said, "a panic");
     }));
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES_MAX);
     let (writer, guard) = lines.finish(stderr());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
-    let harmless = filter_fn(is_harmless);
-    if structured && !stderr().is_terminal() {
-        log.json().finish().with(harmless).init();
-    } else {
-        let log = log.with_target(false).with_ansi(stderr().is_terminal());
-        log.finish().with(harmless).init();
-    }
-    guard
+    let (filter, handle) = reload::Layer::new(filter.made());
+    let is_json = structured && !stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match is_json {
+        true => layer.json().boxed(),
+        false => layer
+            .with_target(false)
+            .with_ansi(stderr().is_terminal())
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer)
+        .with(filter)
+        .with(filter_fn(is_harmless))
+        .init();
+    Ok(Log {
+        set: Box::new(move |filter| handle.reload(filter).is_ok()),
+        is_fixed,
+        _writer: guard,
+    })
 }
 
 /// Libraries log at `info` and above only, even if `TIDEGATE_LOG` asks for more: at finer levels they show what peers
@@ -99,6 +180,26 @@ impl fmt::Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_names_levels_that_there_are() {
+        for text in ["info", "OFF", "info,tidegate=debug", "warn, operation=off"] {
+            assert!(LogFilter::parse(text).is_ok(), "{text}");
+        }
+        for (text, part) in [
+            ("verbose", "verbose"),
+            ("", ""),
+            ("info,tidegate", "tidegate"),
+            ("tidegate=loud", "tidegate=loud"),
+            ("info,,warn", ""),
+        ] {
+            let refused = LogFilter::parse(text).unwrap_err().to_string();
+            assert!(
+                refused.starts_with(&format!("{part:?} says not")),
+                "{refused}"
+            );
+        }
+    }
 
     #[test]
     fn what_a_user_chose_stays_in_its_line_and_short() {

@@ -14,7 +14,7 @@ use tidegate_core::id::UserId;
 use tokio::time::timeout;
 
 use self::turns::Turns;
-use crate::telemetry::root_cause;
+use crate::{lock::Mutex, telemetry::root_cause};
 
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -29,6 +29,8 @@ pub struct WebhookConfig {
     pub urls: BTreeMap<String, Url>,
     /// The secret that signs requests.
     pub secret: Option<WebhookSecret>,
+    /// The secret before the present one. Requests are signed with both, so that the application can change its own.
+    pub previous_secret: Option<WebhookSecret>,
     /// How long one answer may take.
     pub answer_max: Duration,
     /// How many questions may be open at a time.
@@ -40,9 +42,17 @@ impl Default for WebhookConfig {
         Self {
             urls: BTreeMap::new(),
             secret: None,
+            previous_secret: None,
             answer_max: Duration::from_secs(5),
             concurrency: 16,
         }
+    }
+}
+
+impl WebhookConfig {
+    fn secrets(&self) -> Vec<WebhookSecret> {
+        let secrets = [&self.secret, &self.previous_secret];
+        secrets.into_iter().flatten().cloned().collect()
     }
 }
 
@@ -114,6 +124,17 @@ pub enum WebhookError {
 }
 
 impl WebhookError {
+    /// The kind of the failure, as metrics name it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Crowded => "crowded",
+            Self::OfQuestion(cause) if matches!(**cause, Self::Late) => "late",
+            Self::OfQuestion(_) | Self::Status(_) => "refused",
+            Self::Unknown | Self::Request(_) | Self::TooLarge => "failed",
+        }
+    }
+
     /// Whether the application says that it does not accept such a question.
     fn refuses_question(&self) -> bool {
         let Self::Status(status) = self else {
@@ -142,6 +163,8 @@ impl WebhookError {
 /// The webhooks of an application.
 pub struct Webhooks {
     config: WebhookConfig,
+    /// Those that sign requests: the present one first.
+    secrets: Mutex<Vec<WebhookSecret>>,
     /// `None` where no webhook is configured.
     client: Option<Client>,
     turns: Turns,
@@ -161,8 +184,14 @@ impl Webhooks {
         Ok(Self {
             client: Some(client),
             turns: Turns::new(config.concurrency),
+            secrets: Mutex::new(config.secrets()),
             config,
         })
+    }
+
+    /// Signs with the secrets of this configuration from now on. All else stays as it is.
+    pub(crate) fn reload_secrets(&self, config: &WebhookConfig) {
+        *self.secrets.lock() = config.secrets();
     }
 
     /// No webhook: the model's `overlap` decides instead.
@@ -171,6 +200,7 @@ impl Webhooks {
         Self {
             client: None,
             turns: Turns::new(config.concurrency),
+            secrets: Mutex::default(),
             config,
         }
     }
@@ -222,8 +252,12 @@ impl Webhooks {
             .header("content-type", "application/json")
             .header("webhook-id", &request.id)
             .header("webhook-timestamp", &timestamp);
-        if let Some(secret) = &self.config.secret {
-            post = post.header("webhook-signature", signature(secret, &timestamp, &request));
+        let secrets = self.secrets.lock().clone();
+        if !secrets.is_empty() {
+            let signatures = secrets.iter();
+            let signatures = signatures.map(|secret| signature(secret, &timestamp, &request));
+            let signatures = signatures.collect::<Vec<_>>().join(" ");
+            post = post.header("webhook-signature", signatures);
         }
         let mut response = post.body(request.body).send().await?;
         if response.status() != StatusCode::OK {

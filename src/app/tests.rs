@@ -42,6 +42,7 @@ async fn a_running_gateway_collects_old_tombstones_by_itself() {
         limits: Limits::default(),
         webhooks: WebhookConfig::default(),
         accepted: Accepted::default(),
+        observer: Observer::new(crate::metrics::Metrics::new(), None),
     })
     .await
     .unwrap();

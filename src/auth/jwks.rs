@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jsonwebtoken::{Algorithm, jwk::Jwk};
@@ -12,7 +12,10 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Algorithms, AuthSetupError, TokenRejection, keys::VerifyingKey};
-use crate::telemetry::root_cause;
+use crate::{
+    metrics::{Metrics, seconds},
+    telemetry::root_cause,
+};
 
 /// How long keys are used before they are fetched again. A withdrawn key is accepted for at most this long.
 const FRESH_MS: u64 = 10 * 60 * 1000;
@@ -26,12 +29,14 @@ const JWKS_BYTES_MAX: usize = 256 * 1024;
 const JWKS_KEYS_MAX: usize = 100;
 
 /// A key set behind a URL.
+#[derive(Clone)]
 pub(super) struct Jwks(Arc<JwksCache>);
 
 struct JwksCache {
     url: Url,
     client: Client,
     pinned: Algorithms,
+    metrics: Arc<Metrics>,
     known: RwLock<Option<KnownKeys>>,
     /// The start of the last fetch. The holder of the lock is the one fetch in flight.
     last_fetch_ms: Arc<Mutex<Option<i64>>>,
@@ -41,19 +46,57 @@ struct JwksCache {
 struct KnownKeys {
     keys: Arc<[VerifyingKey]>,
     fetched_at_ms: i64,
+    since: Instant,
+    /// Whether they are fetched again with the next token.
+    is_expired: bool,
 }
 
 impl Jwks {
-    pub(super) fn new(url: Url, pinned: Algorithms) -> Result<Self, AuthSetupError> {
+    pub(super) fn new(
+        url: Url,
+        pinned: Algorithms,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AuthSetupError> {
         let client = client(&url).map_err(AuthSetupError::HttpClient)?;
         let (known, last_fetch_ms) = (RwLock::default(), Arc::default());
-        Ok(Jwks(Arc::new(JwksCache {
+        let cache = Arc::new(JwksCache {
             url,
             client,
             pinned,
+            metrics,
             known,
             last_fetch_ms,
-        })))
+        });
+        let measured = Arc::downgrade(&cache);
+        cache.metrics.read_at_scrape(move |metrics| {
+            let known = measured.upgrade()?.known();
+            let age = known.map_or(f64::NAN, |known| seconds(known.since.elapsed()));
+            metrics.key_set_age.set(age);
+            Some(())
+        });
+        Ok(Jwks(cache))
+    }
+
+    pub(super) fn is_of(&self, url: &Url) -> bool {
+        self.0.url == *url
+    }
+
+    /// Has the keys fetched again with the next token. Until then the known ones are used.
+    pub(super) fn expire(&self) {
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &mut *known {
+            known.is_expired = true;
+        }
+    }
+
+    /// Whether keys are known. Fetches them if not, unless that was just tried.
+    pub(super) async fn has_keys(&self, now_ms: i64) -> bool {
+        if self.0.known().is_none()
+            && let Ok(turn) = Arc::clone(&self.0.last_fetch_ms).try_lock_owned()
+        {
+            self.refresh(turn, now_ms).await;
+        }
+        self.0.known().is_some()
     }
 
     /// The key for a token. Asks the provider when the keys are old or the key is not among them.
@@ -90,10 +133,10 @@ impl Jwks {
     /// The fetch is a task of its own. A caller that disconnects must not stop it, or it could use up
     /// every cooldown with fetches that never end.
     async fn refresh(&self, mut turn: OwnedMutexGuard<Option<i64>>, now_ms: i64) {
-        let cooldown_ms = if self.0.known().is_some() {
-            COOLDOWN_MS
-        } else {
-            COOLDOWN_WITHOUT_KEYS_MS
+        let cooldown_ms = match self.0.known() {
+            Some(known) if known.is_expired => 0,
+            Some(_) => COOLDOWN_MS,
+            None => COOLDOWN_WITHOUT_KEYS_MS,
         };
         if turn.is_some_and(|last_ms| last_ms.abs_diff(now_ms) < cooldown_ms) {
             return;
@@ -128,16 +171,32 @@ impl JwksCache {
         };
         match keys {
             Ok(keys) => {
+                self.metrics.key_set_fetches.of(["fetched".into()]).inc();
                 tracing::debug!(keys = keys.len(), "auth.jwks_url fetched");
                 let known = KnownKeys {
                     keys: keys.into(),
                     fetched_at_ms: now_ms,
+                    since: Instant::now(),
+                    is_expired: false,
                 };
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
             }
             Err(error) => {
+                self.metrics.key_set_fetches.of(["failed".into()]).inc();
+                self.keep_for_a_while();
                 tracing::warn!(%error, "auth.jwks_url cannot be used; the known keys stay")
             }
+        }
+    }
+}
+
+impl JwksCache {
+    /// After a fetch that failed, the next one waits as long as any other.
+    fn keep_for_a_while(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_mut().filter(|known| known.is_expired) {
+            known.is_expired = false;
+            known.fetched_at_ms = i64::MIN;
         }
     }
 }
@@ -153,7 +212,7 @@ impl KnownKeys {
     }
 
     fn is_fresh(&self, now_ms: i64) -> bool {
-        self.fetched_at_ms.abs_diff(now_ms) < FRESH_MS
+        !self.is_expired && self.fetched_at_ms.abs_diff(now_ms) < FRESH_MS
     }
 }
 

@@ -92,6 +92,7 @@ fn config(algorithms: &[&str], keys: KeySource) -> AuthConfig {
     AuthConfig {
         algorithms: Algorithms::parse(&names).unwrap(),
         keys,
+        previous_secret: None,
         issuer: Some("https://id.example.com/".to_owned()),
         audience: Some("tidegate".to_owned()),
         user_claim: "sub".to_owned(),

@@ -25,6 +25,8 @@ use crate::{
     graphql::ApiOptions,
     http::{AllowedOrigins, DevToken, DevTokenSigner, DevUser, HttpOptions, ServerOptions},
     limits::Limits,
+    metrics::Metrics,
+    record::Observer,
     sync::Accepted,
     webhook::WebhookConfig,
 };
@@ -99,8 +101,10 @@ pub(super) fn run(args: DevArgs) -> CliResult {
             times: HttpTimes::default(),
             webhooks: webhooks(&args.webhook),
             accepted: args.accepted.into(),
+            observer: Observer::new(Metrics::new(), None),
         };
         let server = ServerOptions::new(limits, development.times);
+        let server = server.measured(Arc::clone(&development.observer.metrics));
         serve::serve(listener, server, async |stage| {
             let gateway = development.start(&loaded).await?;
             stage.put(gateway, development.http_options(&loaded));
@@ -121,6 +125,7 @@ struct Development {
     times: HttpTimes,
     webhooks: WebhookConfig,
     accepted: Accepted,
+    observer: Arc<Observer>,
 }
 
 impl Development {
@@ -137,6 +142,7 @@ impl Development {
             limits: self.limits.clone(),
             webhooks: self.webhooks.clone(),
             accepted: self.accepted,
+            observer: Arc::clone(&self.observer),
         })
         .await
     }

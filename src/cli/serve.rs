@@ -1,8 +1,9 @@
 //! `serve`: production. It refuses a configuration in which anything is unknown or unsafe.
 
+#[cfg(windows)]
+use std::future::pending;
 use std::{
     env, fs,
-    future::pending,
     io::{self, Write},
     net::SocketAddr,
     path::Path,
@@ -14,8 +15,8 @@ use axum::Router;
 use clap::Args;
 use tidegate_core::model::Model;
 #[cfg(unix)]
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
     CliError, CliResult, ConfigArgs, block_on,
@@ -27,8 +28,12 @@ use crate::{
     config::{Config, ConfigProblem, LoadedConfig},
     graphql::ApiOptions,
     http::{self, AllowedOrigins, GraphiqlConfig, HttpOptions, ServerOptions, Shutdown},
+    limits::Limits,
+    metrics::Metrics,
     quota::Quota,
+    record::Observer,
     sync::Accepted,
+    telemetry::Log,
 };
 
 #[derive(Debug, Args)]
@@ -55,8 +60,12 @@ impl From<AcceptedArgs> for Accepted {
     }
 }
 
-pub(super) fn run(args: ServeArgs) -> CliResult {
-    let config = load(&args.config)?;
+pub(super) fn run(args: ServeArgs, log: &Log) -> CliResult {
+    let LoadedConfig { config, warnings } = read(&args.config)?;
+    log.set(config.log.filter.as_ref());
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let LoadedModel {
         mut model, text, ..
     } = model::load(Some(&config.model))?;
@@ -64,10 +73,22 @@ pub(super) fn run(args: ServeArgs) -> CliResult {
     let unshared = Arc::get_mut(&mut model).expect("nobody else has the model yet");
     unshared.list_items_max = config.limits.list_items;
     block_on(async {
+        // From here on a SIGHUP ends the process no more.
+        #[cfg(unix)]
+        let hangups = signal(SignalKind::hangup())?;
+        #[cfg(windows)]
+        let hangups = ();
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
+        let metrics = Metrics::new();
+        let observer = Observer::new(Arc::clone(&metrics), config.log.user_key.clone());
+        let scrapes = match config.metrics {
+            Some(address) => Some(ScrapeServer::start(address, &config, &metrics).await?),
+            None => None,
+        };
         let server = ServerOptions::new(config.limits.clone(), config.http.times);
-        serve(listener, server, async |stage| {
+        let server = server.measured(metrics);
+        let served = serve(listener, server, async |stage| {
             let gateway = Gateway::start(GatewayConfig {
                 model,
                 model_text: text,
@@ -80,17 +101,103 @@ pub(super) fn run(args: ServeArgs) -> CliResult {
                 limits: config.limits.clone(),
                 webhooks: config.webhooks.clone(),
                 accepted: args.accepted.into(),
+                observer,
             })
             .await?;
+            let reloaded = Arc::clone(&gateway);
             stage.put(gateway, http_options(&config));
             stage.announce(&format!(
                 "Tidegate serves {} at http://{address}\n",
                 config.model.display()
             ));
-            pending().await
-        })
-        .await
+            reload_when_asked(hangups, &reloaded, &args.config, log).await
+        });
+        let served = served.await;
+        if let Some(scrapes) = scrapes {
+            scrapes.stop().await;
+        }
+        served
     })
+}
+
+/// Serves `/metrics`, until the gateway has answered its last request.
+struct ScrapeServer {
+    shutdown: Shutdown,
+    server: JoinHandle<()>,
+    _router: watch::Sender<Router>,
+}
+
+/// The connections that may be open: Prometheus' own, and some by hand. A further one ends the oldest.
+const SCRAPERS_MAX: usize = 16;
+
+/// The bytes that they may hold.
+const SCRAPE_BYTES_MAX: usize = 16 << 20;
+
+impl ScrapeServer {
+    async fn start(
+        address: SocketAddr,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, CliError> {
+        let listener = listen(address).await?;
+        let at = listener.local_addr()?;
+        tracing::info!("metrics are at http://{at}/metrics");
+        let limits = Limits {
+            new_connections: SCRAPERS_MAX,
+            buffer_bytes: SCRAPE_BYTES_MAX,
+            user_buffer_bytes: SCRAPE_BYTES_MAX,
+            ..Limits::default()
+        };
+        let times = config.http.times;
+        let router = http::metrics_router(Arc::clone(metrics), times);
+        let (router, served) = watch::channel(router);
+        let shutdown = Shutdown::default();
+        let options = ServerOptions::new(limits, times);
+        let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), options));
+        Ok(Self {
+            shutdown,
+            server,
+            _router: router,
+        })
+    }
+
+    async fn stop(self) {
+        self.shutdown.begin();
+        // A reader that panicked has already reported its panic.
+        drop(self.server.await);
+    }
+}
+
+/// Loads keys, secrets and the filter of the log again at each SIGHUP. A configuration with a mistake changes nothing.
+#[cfg(unix)]
+async fn reload_when_asked(
+    mut hangups: Signal,
+    gateway: &Gateway,
+    args: &ConfigArgs,
+    log: &Log,
+) -> CliResult {
+    loop {
+        hangups.recv().await;
+        match reload(gateway, args, log) {
+            Ok(()) => tracing::info!("keys, secrets and the level of the log are loaded again"),
+            Err(CliError(complaint)) => {
+                tracing::error!("nothing is loaded again: {complaint}");
+            }
+        }
+    }
+}
+
+#[cfg(windows)]
+async fn reload_when_asked((): (), _: &Gateway, _: &ConfigArgs, _: &Log) -> CliResult {
+    pending().await
+}
+
+#[cfg(unix)]
+fn reload(gateway: &Gateway, args: &ConfigArgs, log: &Log) -> CliResult {
+    let LoadedConfig { config, .. } = read(args)?;
+    gateway.reload(&config)?;
+    log.set(config.log.filter.as_ref());
+    Ok(())
 }
 
 /// Checks that each webhook of the model has a URL, so that no part of a model is silently without effect.
@@ -148,6 +255,7 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, CliError>
 /// Where gateways serve, one after the other. While there is none, requests are answered that it is not ready.
 pub(super) struct Stage {
     router: watch::Sender<Router>,
+    metrics: Arc<Metrics>,
     quota: Arc<Quota>,
     /// The shutdown of the whole process.
     shutdown: Shutdown,
@@ -175,7 +283,7 @@ impl Stage {
     pub(super) async fn clear(&mut self) {
         if let Some((gateway, shutdown)) = self.current.take() {
             self.router
-                .send_modify(|current| *current = http::waiting());
+                .send_modify(|current| *current = http::waiting(&self.metrics));
             shutdown.begin();
             gateway.stop().await;
         }
@@ -196,15 +304,25 @@ pub(super) async fn serve(
     let mut stop = pin!(stop_requested()?);
     raise_file_limit();
     let shutdown = Shutdown::default();
-    let (router, served) = watch::channel(http::waiting());
+    let (metrics, delay) = (Arc::clone(&options.metrics), options.times.drain_delay);
+    let (router, served) = watch::channel(http::waiting(&metrics));
     let mut stage = Stage {
         router,
+        metrics,
         quota: options.quota.clone(),
         shutdown: shutdown.clone(),
         current: None,
     };
     let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), options));
     let done = tokio::select! { done = work(&mut stage) => done, () = &mut stop => Ok(()) };
+    shutdown.announce();
+    if done.is_ok() && !delay.is_zero() {
+        tracing::info!(
+            seconds = delay.as_secs(),
+            "not ready any more; stops after a while"
+        );
+        tokio::select! { () = sleep(delay) => {}, () = stop_requested()? => {} }
+    }
     shutdown.begin();
     if let Some(gateway) = stage.current() {
         gateway.stop().await;
@@ -244,6 +362,14 @@ pub(super) const CONFIG: &str = "tidegate.toml";
 
 /// Reads the configuration and prints its warnings.
 pub(super) fn load(args: &ConfigArgs) -> Result<Config, CliError> {
+    let LoadedConfig { config, warnings } = read(args)?;
+    for warning in warnings {
+        print_error(&format!("warning: {warning}"));
+    }
+    Ok(config)
+}
+
+fn read(args: &ConfigArgs) -> Result<LoadedConfig, CliError> {
     let here = Path::new(CONFIG);
     let path = args
         .config
@@ -263,11 +389,7 @@ pub(super) fn load(args: &ConfigArgs) -> Result<Config, CliError> {
     let environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let named = name.as_deref().zip(text.as_deref());
-    let LoadedConfig { config, warnings } = Config::load(named, environment).map_err(listed)?;
-    for warning in warnings {
-        print_error(&format!("warning: {warning}"));
-    }
-    Ok(config)
+    Config::load(named, environment).map_err(listed)
 }
 
 fn listed(problems: Vec<ConfigProblem>) -> CliError {

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use reqwest::Url;
 
 use super::{
-    Config, GraphqlConfig, InvalidStoreUrl, LoadedConfig, StoreConfig, StoreUrl,
+    Config, GraphqlConfig, InvalidStoreUrl, LoadedConfig, LogConfig, StoreConfig, StoreUrl,
     http::http,
     limits::limits,
     mongodb::Credentials,
@@ -16,15 +16,21 @@ use super::{
     settings::{Settings, variable},
     webhooks::webhooks,
 };
-use crate::auth::{
-    Algorithms, AuthConfig, AuthSetupError, KeySource, LEEWAY_S_DEFAULT, LEEWAY_S_MAX, SigningKey,
-    USER_CLAIM_DEFAULT,
+use crate::{
+    auth::{
+        Algorithms, AuthConfig, AuthSetupError, KeySource, LEEWAY_S_DEFAULT, LEEWAY_S_MAX,
+        SigningKey, USER_CLAIM_DEFAULT,
+    },
+    record::UserKey,
+    telemetry::LogFilter,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Devices that are offline for longer start over. With less than an hour nearly every device would.
 const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=DAY.saturating_mul(3650);
+/// The output of HMAC-SHA256: with a shorter key the users behind the hashes can be guessed.
+const USER_KEY_BYTES_MIN: usize = 32;
 /// With the longest name of Tidegate's own collections, the whole name is far shorter than MongoDB's 255 bytes.
 const PREFIX_BYTES_MAX: usize = 64;
 
@@ -59,6 +65,7 @@ fn config(reader: &mut SettingReader) -> Option<Config> {
     let model = reader.get("model", "a path, such as \"model.graphql\"", path);
     let (store, auth) = (store(reader), auth(reader));
     let (graphql, http, limits) = (graphql(reader), http(reader), limits(reader));
+    let metrics = metrics_listen(reader, listen);
     Some(Config {
         listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4000))),
         model: model.unwrap_or_else(|| PathBuf::from("model.graphql")),
@@ -68,7 +75,39 @@ fn config(reader: &mut SettingReader) -> Option<Config> {
         http,
         limits,
         webhooks: webhooks(reader),
+        metrics,
+        log: log(reader),
     })
+}
+
+/// Where metrics are read, away from clients.
+fn metrics_listen(reader: &mut SettingReader, api: Option<SocketAddr>) -> Option<SocketAddr> {
+    let form = "an IP address and a port, such as \"127.0.0.1:9464\"";
+    let listen: Option<SocketAddr> = reader.get("metrics.listen", form, |text: String| {
+        text.parse().map_err(|_| SettingError::Form)
+    });
+    let is_same = |one: SocketAddr| one.port() != 0 && Some(one) == api;
+    if listen.is_some_and(is_same) {
+        let message = "is the address of `listen`; clients must not reach the metrics";
+        reader.refuse("metrics.listen", message);
+    }
+    listen
+}
+
+fn log(reader: &mut SettingReader) -> LogConfig {
+    let form = "directives, such as \"info\" or \"info,tidegate=debug\"";
+    let filter = reader.get("log.level", form, |text: String| {
+        LogFilter::parse(&text).map_err(SettingError::because)
+    });
+    let form = format!("a text of at least {USER_KEY_BYTES_MIN} bytes");
+    let user_key = reader.get("log.user_key", &form, |secret: String| {
+        match secret.len() >= USER_KEY_BYTES_MIN {
+            true => Ok(UserKey::new(&secret)),
+            false => Err(SettingError::Form),
+        }
+    });
+    warn_of_file(reader, "log.user_key", "");
+    LogConfig { filter, user_key }
 }
 
 fn store(reader: &mut SettingReader) -> Option<StoreConfig> {
@@ -166,6 +205,7 @@ fn auth(reader: &mut SettingReader) -> Option<AuthConfig> {
     let algorithms = algorithms(reader);
     let keys = key_source(reader);
     let name = "a non-empty text";
+    let previous_secret = previous_secret(reader, keys.as_ref());
     let issuer = reader.get("auth.issuer", name, non_empty);
     let audience = reader.get("auth.audience", name, non_empty);
     let user_claim = reader.get("auth.user_claim", name, non_empty);
@@ -173,6 +213,7 @@ fn auth(reader: &mut SettingReader) -> Option<AuthConfig> {
     let config = AuthConfig {
         algorithms: algorithms?,
         keys: keys?,
+        previous_secret,
         issuer,
         audience,
         user_claim: user_claim.unwrap_or_else(|| USER_CLAIM_DEFAULT.to_owned()),
@@ -207,7 +248,9 @@ fn key_source(reader: &mut SettingReader) -> Option<KeySource> {
         "a text of at least 32 bytes",
         |secret: String| SigningKey::from_secret(secret).map_err(SettingError::because),
     );
-    warn_of_file(reader, "auth.secret", "");
+    for key in ["auth.secret", "auth.previous_secret"] {
+        warn_of_file(reader, key, "");
+    }
     let set: Vec<_> = SOURCES
         .into_iter()
         .filter(|key| reader.origin(key) != SettingSource::Absent)
@@ -232,6 +275,20 @@ fn key_source(reader: &mut SettingReader) -> Option<KeySource> {
     url.map(KeySource::JwksUrl)
         .or(file.map(KeySource::PublicKeyFile))
         .or(secret.map(KeySource::Secret))
+}
+
+/// The secret before the present one, for as long as tokens that it signed are in use.
+fn previous_secret(reader: &mut SettingReader, keys: Option<&KeySource>) -> Option<SigningKey> {
+    let form = "a text of at least 32 bytes";
+    let secret = reader.get("auth.previous_secret", form, |secret: String| {
+        SigningKey::from_secret(secret).map_err(SettingError::because)
+    });
+    let is_beside_others = keys.is_some_and(|keys| !matches!(keys, KeySource::Secret(_)));
+    if secret.is_some() && is_beside_others {
+        let message = "has no auth.secret to be the one before; leave it out";
+        reader.refuse("auth.previous_secret", message);
+    }
+    secret
 }
 
 /// Settings that are valid alone and not together.

@@ -21,6 +21,11 @@ pub(super) const TOKEN_TIME: DurationLimit = DurationLimit::new("http.token_time
 pub(super) const PING_INTERVAL: DurationLimit =
     DurationLimit::new("http.ping_interval", 25, 1..=600);
 
+/// A gateway that stops by hand, or behind nothing, need not wait.
+pub(super) const DRAIN_DELAY: DurationLimit = DurationLimit::new("http.drain_delay", 0, 0..=300);
+/// Less than the 30 s after which Kubernetes kills a process.
+pub(super) const DRAIN_TIME: DurationLimit = DurationLimit::new("http.drain_time", 10, 1..=600);
+
 pub(super) fn http(reader: &mut SettingReader) -> HttpConfig {
     let form = "a list of origins, such as [\"https://app.example.com\"]";
     let origins = reader.get("http.allowed_origins", form, |origins: Vec<String>| {
@@ -40,6 +45,8 @@ pub(super) fn http(reader: &mut SettingReader) -> HttpConfig {
             write: WRITE_TIME.read(reader),
             ping: PING_INTERVAL.read(reader),
             token: TOKEN_TIME.read(reader),
+            drain_delay: DRAIN_DELAY.read(reader),
+            drain: DRAIN_TIME.read(reader),
         },
     }
 }

@@ -13,7 +13,7 @@ use super::problem::{ConfigProblem, SettingSource};
 use crate::limits::NUMBERS;
 
 /// The settings besides [`NUMBERS`].
-pub(super) const KEYS: [&str; 32] = [
+pub(super) const KEYS: [&str; 39] = [
     "listen",
     "model",
     "store.url",
@@ -27,6 +27,7 @@ pub(super) const KEYS: [&str; 32] = [
     "auth.jwks_url",
     "auth.public_key_file",
     "auth.secret",
+    "auth.previous_secret",
     "auth.issuer",
     "auth.audience",
     "auth.user_claim",
@@ -40,15 +41,23 @@ pub(super) const KEYS: [&str; 32] = [
     "http.write_time",
     "http.ping_interval",
     "http.token_time",
+    "http.drain_delay",
+    "http.drain_time",
     "limits.request_time",
     "limits.services",
     "webhooks.urls",
     "webhooks.secret",
+    "webhooks.previous_secret",
     "webhooks.timeout",
     "webhooks.concurrency",
+    "metrics.listen",
+    "log.level",
+    "log.user_key",
 ];
 
-const SECTIONS: [&str; 6] = ["store", "auth", "graphql", "http", "limits", "webhooks"];
+const SECTIONS: [&str; 8] = [
+    "store", "auth", "graphql", "http", "limits", "webhooks", "metrics", "log",
+];
 
 const PREFIX: &str = "TIDEGATE_";
 /// Variables with this prefix that the command line reads by itself.

@@ -44,6 +44,8 @@ fn shown(config: &Config) -> String {
         http,
         limits,
         webhooks: _,
+        metrics: _,
+        log: _,
     } = config;
     format!("{listen:?} {model:?}\n{store:?}\n{auth:?}\n{graphql:?}\n{http:?}\n{limits:?}")
 }
@@ -70,9 +72,9 @@ fn the_shortest_configuration_gets_safe_defaults() {
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     127.0.0.1:4000 "model.graphql"
     StoreConfig { url: Mongodb(MongodbUrl(db1:27017,db2:27017/app)), prefix: "tidegate.", tombstone_retention: 7776000s, follow: true, digests: true }
-    AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
+    AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), previous_secret: None, issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
-    HttpConfig { allowed_origins: [], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
+    HttpConfig { allowed_origins: [], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s, drain_delay: 0ns, drain: 10s } }
     Limits { body_bytes: 1048576, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1000, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 5000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s, services: {}, variables_copied_bytes: 4194304, cached_documents: 512, cached_bytes: 2097152 }
     "#);
 }
@@ -105,9 +107,9 @@ fn every_setting_can_come_from_the_file() {
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     [::1]:8080 "app.graphql"
     StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s, follow: false, digests: false }
-    AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
+    AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), previous_secret: None, issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
-    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], allowed_headers: ["x-tenant"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
+    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], allowed_headers: ["x-tenant"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s, drain_delay: 0ns, drain: 10s } }
     Limits { body_bytes: 65536, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 10, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 100, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s, services: {}, variables_copied_bytes: 4194304, cached_documents: 512, cached_bytes: 2097152 }
     "#);
 }
@@ -153,6 +155,8 @@ fn the_documentation_lists_every_setting_with_its_default_and_its_bounds() {
         http::WRITE_TIME,
         http::PING_INTERVAL,
         http::TOKEN_TIME,
+        http::DRAIN_DELAY,
+        http::DRAIN_TIME,
     ] {
         let default = format!("`\"{}s\"`", limit.default.as_secs());
         let (first, last) = (limit.bounds.start(), limit.bounds.end());
@@ -200,9 +204,9 @@ fn every_setting_can_come_from_the_environment() {
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     0.0.0.0:8080 "app.graphql"
     StoreConfig { url: Mongodb(MongodbUrl(db1:27017/app)), prefix: "sync_", tombstone_retention: 2592000s, follow: true, digests: true }
-    AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
+    AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), previous_secret: None, issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
-    HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
+    HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s, drain_delay: 0ns, drain: 10s } }
     Limits { body_bytes: 2048, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 10000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s, services: {}, variables_copied_bytes: 4194304, cached_documents: 512, cached_bytes: 2097152 }
     "#);
 }

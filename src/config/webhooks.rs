@@ -22,8 +22,11 @@ pub(super) fn webhooks(reader: &mut SettingReader) -> WebhookConfig {
     let secret = reader.get("webhooks.secret", "a text", |text: String| {
         text.parse::<WebhookSecret>().map_err(SettingError::because)
     });
-    if secret.is_some() {
-        warn_of_file(reader, "webhooks.secret", "");
+    let previous_secret = reader.get("webhooks.previous_secret", "a text", |text: String| {
+        text.parse::<WebhookSecret>().map_err(SettingError::because)
+    });
+    for key in ["webhooks.secret", "webhooks.previous_secret"] {
+        warn_of_file(reader, key, "");
     }
     if urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
         reader.require(
@@ -37,6 +40,7 @@ pub(super) fn webhooks(reader: &mut SettingReader) -> WebhookConfig {
     WebhookConfig {
         urls: urls.unwrap_or_default(),
         secret,
+        previous_secret,
         answer_max: DurationLimit::new("webhooks.timeout", seconds, 1..=10).read(reader),
         concurrency: concurrency.unwrap_or(default.concurrency),
     }

@@ -77,6 +77,21 @@ impl Code {
         self.row().1
     }
 
+    /// The setting of the limit that only such a request is beyond, without `limits.`. The limits on queries count as
+    /// one, `query`.
+    fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::QueryTooLarge => Some("query"),
+            Self::BadLimit => Some("page_changes"),
+            Self::PushTooLarge => Some("push_changes"),
+            Self::TooManyClients => Some("user_clients"),
+            Self::PayloadTooLarge => Some("body_bytes"),
+            Self::TooManyConnections => Some("user_connections"),
+            Self::DeadlineExceeded => Some("request_time"),
+            _ => None,
+        }
+    }
+
     /// The HTTP status of an answer that has no data because of it.
     pub fn status(self) -> u16 {
         self.row().2
@@ -94,6 +109,8 @@ pub struct ClientError {
     pub locations: Vec<(usize, usize)>,
     /// Further members of `extensions`.
     pub extensions: Map<String, Json>,
+    /// The setting of the limit that the request is beyond, without `limits.`. Clients do not see it.
+    pub(crate) limit: Option<&'static str>,
 }
 
 impl ClientError {
@@ -104,6 +121,15 @@ impl ClientError {
             message: message.into(),
             locations: Vec::new(),
             extensions: Map::new(),
+            limit: code.limit(),
+        }
+    }
+
+    /// The same, beyond this limit.
+    pub(crate) fn beyond(self, limit: &'static str) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
         }
     }
 
@@ -202,11 +228,13 @@ impl From<Exhausted> for ClientError {
                 Code::RateLimited,
                 "The user's requests and answers hold as many bytes as they may; read the answers under way, then try again. If this was a push, send the same push again: it is applied once.",
             )
-            .with("retryAfter", 1),
+            .with("retryAfter", 1)
+            .beyond("user_buffer_bytes"),
             Exhausted::All => Self::new(
                 Code::Overloaded,
                 "The requests and answers of all users hold as many bytes as they may. Try again in a moment. If this was a push, send the same push again: it is applied once.",
-            ),
+            )
+            .beyond("buffer_bytes"),
         }
     }
 }
@@ -238,7 +266,8 @@ impl From<SyncError> for ClientError {
                 Code::Overloaded,
                 "The application could not be asked about all changes of this push in time, and nothing was applied. Send the same push again: it asks for the rest.",
             )
-            .with("retryAfter", 1),
+            .with("retryAfter", 1)
+            .beyond("webhooks.concurrency"),
             SyncError::PushTooLarge { changes, max } => Self::new(
                 Code::PushTooLarge,
                 format!("A push may carry {max} changes, and this one carries {changes}; send it in parts."),
@@ -266,7 +295,8 @@ impl From<SyncError> for ClientError {
                 "`checkpoint` is not one of this gateway's. Send it back exactly as it came, or leave it out to start again.",
             ),
             SyncError::Grants(_) => {
-                Self::new(Code::Forbidden, "The token's claims open more scopes than one user may have.")
+                let message = "The token's claims open more scopes than one user may have.";
+                Self::new(Code::Forbidden, message).beyond("user_scopes")
             }
             SyncError::Expired => Self::from(AuthError::Refused),
         }

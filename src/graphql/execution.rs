@@ -201,6 +201,10 @@ impl Operation {
         } else {
             whole.raw(&self.plan.end);
         }
+        if let Some(record) = self.caller.record() {
+            let failures = whole.failures();
+            failures.for_each(|failure| record.failed(failure.code.name(), failure.limit));
+        }
         let errors = whole.take_errors(&self.selection.fields);
         if !errors.is_empty() {
             whole.raw(b",\"errors\":");

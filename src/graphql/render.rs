@@ -207,6 +207,11 @@ impl Text {
         RenderStop::Null
     }
 
+    /// The failures so far.
+    pub(super) fn failures(&self) -> impl Iterator<Item = &ClientError> {
+        self.errors.iter().map(|error| &error.failure)
+    }
+
     /// The errors of an operation with these fields, in order.
     pub(super) fn take_errors(&mut self, asked: &[SelectedField]) -> Vec<ServerError> {
         let errors = std::mem::take(&mut self.errors).into_iter();

@@ -17,7 +17,7 @@ mod variables;
 
 use std::{collections::HashSet, sync::Arc};
 
-use apollo_compiler::{Schema, ast, executable::OperationType, validation::Valid};
+use apollo_compiler::{Name, Schema, ast, executable::OperationType, validation::Valid};
 use tidegate_core::model::Model;
 
 pub(super) use self::cache::BoundedCache;
@@ -72,12 +72,18 @@ fn is_within(value: &serde_json::Value, left: &mut usize) -> bool {
 pub struct ValidatedRequest {
     pub(crate) selection: Arc<Selection>,
     pub(crate) arguments: OperationArguments,
+    name: Option<Name>,
 }
 
 impl ValidatedRequest {
     /// The kind of the operation.
     pub fn kind(&self) -> OperationKind {
         self.selection.kind
+    }
+
+    /// The name that its document gives it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// How many bytes its arguments take at most.
@@ -207,6 +213,7 @@ impl RequestValidator {
         Ok(ValidatedRequest {
             selection: Arc::new(selection),
             arguments,
+            name: operation.name.clone(),
         })
     }
 
@@ -247,6 +254,15 @@ impl RequestError {
 }
 
 impl OperationKind {
+    /// Its keyword.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Mutation => "mutation",
+            Self::Subscription => "subscription",
+        }
+    }
+
     /// The name of its root type.
     pub(crate) fn root_type(self) -> &'static str {
         match self {

@@ -140,7 +140,11 @@ mod tests {
             request.header(*name, *value)
         });
         let pages = router::<()>(&graphiql::FILES).merge(router(&devices::FILES));
-        let router = around(guarded(pages, "default-src 'none'"), false);
+        let router = around(
+            guarded(pages, "default-src 'none'"),
+            false,
+            crate::metrics::Metrics::new(),
+        );
         router
             .oneshot(request.body(Body::empty()).unwrap())
             .await

@@ -155,7 +155,7 @@ mod tests {
         let mut request = request.body(Body::empty()).unwrap();
         let peer = Peer([127, 0, 0, 1].into());
         request.extensions_mut().insert(peer);
-        let router = around(router::<()>(config), false);
+        let router = around(router::<()>(config), false, crate::metrics::Metrics::new());
         router.oneshot(request).await.unwrap()
     }
 

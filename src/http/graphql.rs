@@ -25,9 +25,10 @@ use tokio::time::{sleep, timeout};
 pub(super) use self::parameters::from_json;
 use super::{
     HttpState,
-    accept::{AcceptedTypes, ResponseType},
+    accept::{AcceptedTypes, ResponseType, StreamType},
     answer, api_hash,
     connections::UserConnectionPermit,
+    log::{self, Recorded},
     operation::{self, CountedAnswer},
     origin, pace,
     response_stream::{self, StreamEnd},
@@ -43,14 +44,20 @@ use crate::{
     },
     large,
     quota::{Account, Lease},
+    record::{OperationRecord, Transport},
     sync::Caller,
 };
 
 /// An operation in a JSON body.
 pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     let accepted = AcceptedTypes::of(request.headers());
-    let response = answer_post(&state, accepted, request).await;
-    response.unwrap_or_else(|failure| refuse(accepted, failure))
+    let requester = match authenticate(&state, &request).await {
+        Ok(requester) => requester,
+        Err(failure) => return refuse(accepted, failure),
+    };
+    let record = Arc::clone(&requester.record);
+    let answered = answer_post(&state, accepted, requester, request).await;
+    recorded(accepted, &record, answered)
 }
 
 /// A query or a subscription in the URL, or the handshake of a WebSocket.
@@ -59,31 +66,54 @@ pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -
         return websocket::upgrade(state, request).await;
     }
     let accepted = AcceptedTypes::of(request.headers());
-    let response = answer_get(&state, accepted, request).await;
-    response.unwrap_or_else(|failure| refuse(accepted, failure))
+    let requester = match authenticate(&state, &request).await {
+        Ok(requester) => requester,
+        Err(failure) => return refuse(accepted, failure),
+    };
+    let record = Arc::clone(&requester.record);
+    let answered = answer_get(&state, accepted, requester, request).await;
+    recorded(accepted, &record, answered)
+}
+
+/// The response to a request with an operation. The record of the operation notes a failure before its execution.
+fn recorded(
+    accepted: AcceptedTypes,
+    record: &OperationRecord,
+    answered: Result<Response, ClientError>,
+) -> Response {
+    let mut response = answered.unwrap_or_else(|failure| {
+        operation::note_failure(record, &failure);
+        refuse(accepted, failure)
+    });
+    response.extensions_mut().insert(Recorded);
+    response
 }
 
 /// The API as SDL.
 pub(super) async fn schema(State(state): State<Arc<HttpState>>, request: Request) -> Response {
-    if !state.public_schema
-        && let Err(failure) = authenticate(&state, &request).await
-    {
-        return answer::refused(ResponseType::Json, failure);
-    }
     let sdl = state.schema.clone();
+    if !state.public_schema {
+        match authenticate(&state, &request).await {
+            Ok(requester) => {
+                requester.record.is("schema", None);
+                requester.record.answered(sdl.len());
+            }
+            Err(failure) => return answer::refused(ResponseType::Json, failure),
+        }
+    }
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], sdl).into_response()
 }
 
 async fn answer_post(
     state: &HttpState,
     accepted: AcceptedTypes,
+    requester: Requester,
     request: Request,
 ) -> Result<Response, ClientError> {
-    let requester = authenticate(state, &request).await?;
     require_form(accepted)?;
     require_json(request.headers())?;
     let (body, _lease) = body(state, &requester.account, request).await?;
-    match validate(state, &requester.account, body).await? {
+    match validate(state, &requester, body).await? {
         Ok(validated) => execute(state, accepted, requester, validated).await,
         Err(refusal) => respond_refused(state, accepted, requester, refusal).await,
     }
@@ -92,9 +122,9 @@ async fn answer_post(
 async fn answer_get(
     state: &HttpState,
     accepted: AcceptedTypes,
+    requester: Requester,
     request: Request,
 ) -> Result<Response, ClientError> {
-    let requester = authenticate(state, &request).await?;
     require_form(accepted)?;
     origin::check_get(request.headers(), &state.origins)?;
     let validated = match state
@@ -116,17 +146,20 @@ async fn answer_get(
 /// Validates the operation in a body.
 async fn validate(
     state: &HttpState,
-    account: &Account,
+    requester: &Requester,
     body: Bytes,
 ) -> Result<Result<ValidatedRequest, Answer>, ClientError> {
-    if body.len() <= large::TEXT_BYTES {
-        return Ok(state.gateway.api.validate(parameters::from_body(&body)?));
+    let (gateway, record) = (Arc::clone(&state.gateway), Arc::clone(&requester.record));
+    let is_large = body.len() > large::TEXT_BYTES;
+    let validate = move || {
+        let raw = parameters::from_body(&body)?;
+        record.is("none", raw.operation_name.as_deref());
+        Ok(gateway.api.validate(raw))
+    };
+    match is_large {
+        true => large::run(Some(&requester.account), validate).await,
+        false => validate(),
     }
-    let gateway = Arc::clone(&state.gateway);
-    large::run(Some(account), move || {
-        Ok(gateway.api.validate(parameters::from_body(&body)?))
-    })
-    .await
 }
 
 /// One answer is sent in a media type for one answer if the client accepts that, and otherwise as a stream of one.
@@ -140,6 +173,8 @@ async fn execute(
         .form
         .filter(|_| validated.kind() != OperationKind::Subscription);
     let gateway = &state.gateway;
+    let record = Arc::clone(&requester.record);
+    record.is(validated.kind().name(), validated.name());
     match form {
         Some(form) => {
             let _arguments = operation::arguments(&requester.caller, &validated)?;
@@ -148,11 +183,12 @@ async fn execute(
                 .api
                 .execute(&gateway.sync, requester.caller, validated);
             let answer = state.operation_limiter.in_time(executing).await;
+            operation::note_refusal(&record, &answer);
             let response = answer::answered(form, answer);
             let bytes = response.body().size_hint().lower();
-            let lease = requester
-                .account
-                .lease(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let lease = requester.account.lease(bytes)?;
+            record.answered(bytes);
             Ok(pace::keep(response, (permit, requester.token_use, lease)))
         }
         None => stream(state, accepted, requester, |caller| {
@@ -173,7 +209,10 @@ async fn respond_refused(
             let explaining = gateway
                 .api
                 .explain(&gateway.sync, &requester.caller, refusal);
-            Ok(answer::answered(form, explaining.await))
+            let answer = explaining.await;
+            operation::note_refusal(&requester.record, &answer);
+            requester.record.answered(0);
+            Ok(answer::answered(form, answer))
         }
         None => stream(state, accepted, requester, |caller| {
             operation::refused(gateway, caller, refusal)
@@ -193,6 +232,10 @@ fn stream(
                        or open a WebSocket here with the subprotocol graphql-transport-ws.";
         return Err(ClientError::new(Code::NotAcceptable, message));
     };
+    requester.record.comes_by(match form {
+        StreamType::Sse => Transport::EventStream,
+        StreamType::Multipart => Transport::Multipart,
+    });
     let place = requester.stream_place()?;
     let cut = cut(state, &requester.caller);
     let response =
@@ -225,6 +268,7 @@ fn refuse(accepted: AcceptedTypes, failure: ClientError) -> Response {
 struct Requester {
     caller: Caller,
     account: Account,
+    record: Arc<OperationRecord>,
     /// Keeps the connection open, if there is one.
     token_use: Option<AuthenticatedUse>,
     /// Whether the connection carries other requests at the same time.
@@ -255,16 +299,28 @@ fn authenticate(
         request.extensions().get::<Arc<ConnectionPermit>>(),
     );
     let is_shared = request.version() == Version::HTTP_2;
+    let id = log::id_of(request);
     async move {
         let caller = state.gateway.authenticate(token(headers)?).await?;
         let user = &caller.identity.user;
-        let token_use = permit.map(|permit| permit.authenticate(user)).transpose()?;
-        state.operation_limiter.count(user)?;
-        let api = api_hash::of_headers(headers)?;
+        let api = api_hash::of_headers(headers);
+        let observer = &state.gateway.observer;
+        let known_api = api.as_ref().ok().copied().flatten();
+        let record = OperationRecord::begin(observer, id, user, known_api, Transport::Http);
+        let admitted = || {
+            let token_use = permit.map(|permit| permit.authenticate(user)).transpose()?;
+            state.operation_limiter.count(user)?;
+            Ok((token_use, api?))
+        };
+        let admitted: Result<_, ClientError> = admitted();
+        let (token_use, api) =
+            admitted.inspect_err(|failure| operation::note_failure(&record, failure))?;
         let account = state.quota.of_user(user);
+        let caller = caller.with_api(api).counted_on(account.clone());
         Ok(Requester {
-            caller: caller.with_api(api).counted_on(account.clone()),
+            caller: caller.recorded_in(Arc::clone(&record)),
             account,
+            record,
             token_use,
             is_shared,
         })

@@ -1,30 +1,27 @@
 //! Whether the process is alive, and whether it can serve: for orchestrators and load balancers, without a token.
-//! `sync` decides whether the store is available.
+//! `app` decides what it can do.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::State,
     http::{
-        HeaderValue,
-        header::{CONNECTION, CONTENT_TYPE},
+        HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
     },
-    middleware::from_fn,
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::time::timeout;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{HttpState, accept::ResponseType, answer, log};
 use crate::{
+    app::{Health, Part, Readiness},
     graphql::error::{ClientError, Code},
-    sync::SyncError,
+    metrics::Metrics,
 };
-
-/// The probe gets an answer before its own time-out, so that it learns the reason.
-const READY_DEADLINE: Duration = Duration::from_secs(3);
 
 /// `/healthz` and `/readyz`.
 pub(super) fn router() -> Router<Arc<HttpState>> {
@@ -40,30 +37,44 @@ fn close() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 /// What is served while the gateway waits for its store.
-pub(crate) fn waiting() -> Router {
+pub(crate) fn waiting(metrics: &Arc<Metrics>) -> Router {
     let waits = async || {
         let failure = ClientError::new(Code::Unavailable, "The gateway waits for its store.");
         answer::refused(ResponseType::Json, failure)
     };
+    let not_ready = async || {
+        let reason = "the gateway waits for its store";
+        let missing = |part| (part, Health::Missing(reason));
+        written(&Readiness(vec![
+            missing(Part::Reads),
+            missing(Part::Writes),
+        ]))
+    };
     Router::new()
         .route("/healthz", get(async || ok()))
+        .route("/readyz", get(not_ready))
         .fallback(waits)
         .layer(close())
-        .layer(from_fn(log::log))
+        .layer(from_fn_with_state(Arc::clone(metrics), log::log))
 }
 
-/// A gateway that shuts down is not ready, so that no new work is sent to it.
+/// A gateway that is about to shut down is not ready, so that no new work is sent to it.
 async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
-    if state.shutdown.has_begun() {
-        let failure = ClientError::new(Code::Unavailable, "The gateway is shutting down.");
-        return answer::refused(ResponseType::Json, failure);
+    let readiness = state.gateway.readiness().await;
+    match state.shutdown.is_announced() {
+        true => written(&readiness.draining()),
+        false => written(&readiness),
     }
-    let ready = timeout(READY_DEADLINE, state.gateway.sync.ready()).await;
-    match ready.unwrap_or(Err(SyncError::Busy)) {
-        Ok(()) => ok(),
-        Err(error) => {
-            tracing::warn!(target: "http", %error, "not ready");
-            answer::refused(ResponseType::Json, error.into())
+}
+
+fn written(readiness: &Readiness) -> Response {
+    let body = serde_json::to_vec(readiness).expect("names and sentences can be written as JSON");
+    let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match readiness.is_ready() {
+        true => ([content_type], body).into_response(),
+        false => {
+            let later = (RETRY_AFTER, HeaderValue::from_static("1"));
+            (StatusCode::SERVICE_UNAVAILABLE, [content_type, later], body).into_response()
         }
     }
 }

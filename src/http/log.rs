@@ -1,18 +1,31 @@
 //! One line in the log for each request, with the id that all its lines share. Headers, bodies, tokens, query strings
-//! and unknown paths are never logged.
+//! and unknown paths are never logged. A request with an operation has that one's line instead (`crate::record`), and
+//! lines of probes are for debugging.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method},
     middleware::Next,
     response::Response,
 };
 use tracing::Instrument;
+
+use crate::{metrics::Metrics, record::RequestId};
+
+/// The paths that orchestrators ask every few seconds.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Marks the response to a request that has a line of its own in the log.
+#[derive(Clone, Copy)]
+pub(super) struct Recorded;
 
 /// Identifies a request across a proxy and the gateway.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,9 +33,15 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// Logs a request once it is answered, and sends its id back.
-pub(super) async fn log(request: Request, next: Next) -> Response {
+pub(super) async fn log(
+    State(metrics): State<Arc<Metrics>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
+    let shared = RequestId::from(id.to_str().unwrap_or_default());
+    request.extensions_mut().insert(shared);
     let method = known(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let path = matched
@@ -33,9 +52,22 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span).await;
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(target: "http", method, path, status, ms, id = token_use, "answered");
+    let is_recorded = response.extensions().get::<Recorded>().is_some();
+    if is_recorded || PROBES.contains(&path) {
+        tracing::debug!(target: "http", method, path, status, ms, id = token_use, "answered");
+    } else {
+        tracing::info!(target: "http", method, path, status, ms, id = token_use, "answered");
+    }
+    let labels = [path.to_owned().into(), status.to_string().into()];
+    metrics.http_responses.of(labels).inc();
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// The id of a request that [`log`] has seen.
+pub(super) fn id_of(request: &Request) -> RequestId {
+    let id = request.extensions().get::<RequestId>();
+    id.cloned().unwrap_or_else(|| "".into())
 }
 
 /// The name of a method that HTTP knows.

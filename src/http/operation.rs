@@ -16,6 +16,7 @@ use crate::{
     },
     http::operation_limit::OperationLimiter,
     quota::{Account, Lease},
+    record::OperationRecord,
     sync::Caller,
 };
 
@@ -24,6 +25,20 @@ const UNCOUNTED_BYTES: usize = 4 * 1024;
 
 /// One answer for each event of a subscription. Queries and mutations are streams of one answer.
 pub(super) fn answers(
+    gateway: &Arc<Gateway>,
+    operation_limiter: &Arc<OperationLimiter>,
+    caller: Caller,
+    validated: ValidatedRequest,
+) -> BoxStream<'static, CountedAnswer> {
+    let record = caller.record().cloned();
+    if let Some(record) = &record {
+        record.is(validated.kind().name(), validated.name());
+    }
+    let answers = unrecorded(gateway, operation_limiter, caller, validated);
+    noted(record, answers)
+}
+
+fn unrecorded(
     gateway: &Arc<Gateway>,
     operation_limiter: &Arc<OperationLimiter>,
     caller: Caller,
@@ -79,12 +94,43 @@ pub(super) fn refused(
     caller: Caller,
     refusal: Answer,
 ) -> BoxStream<'static, CountedAnswer> {
-    let gateway = Arc::clone(gateway);
+    let (gateway, record) = (Arc::clone(gateway), caller.record().cloned());
     let explained = async move {
         let Gateway { api, sync, .. } = &*gateway;
         api.explain(sync, &caller, refusal).await.into()
     };
-    stream::once(explained).boxed()
+    noted(record, stream::once(explained).boxed())
+}
+
+/// Notes each answer in the record of its operation, which lives as long as the stream.
+fn noted(
+    record: Option<Arc<OperationRecord>>,
+    answers: BoxStream<'static, CountedAnswer>,
+) -> BoxStream<'static, CountedAnswer> {
+    let Some(record) = record else {
+        return answers;
+    };
+    let note = move |counted: &CountedAnswer| {
+        note_refusal(&record, &counted.answer);
+        record.answered(match &counted.answer {
+            Answer::Written(text) => text.len(),
+            Answer::Refused(_) => 0,
+        });
+    };
+    answers.inspect(note).boxed()
+}
+
+/// Notes why an operation was not executed.
+pub(super) fn note_failure(record: &OperationRecord, failure: &ClientError) {
+    record.failed(failure.code.name(), failure.limit);
+    record.answered(0);
+}
+
+/// The same, if the answer says so.
+pub(super) fn note_refusal(record: &OperationRecord, answer: &Answer) {
+    if let Some(failure) = answer.refusal().and_then(<[_]>::first) {
+        record.failed(failure.code.name(), failure.limit);
+    }
 }
 
 /// An answer for a transport.

@@ -26,6 +26,7 @@ use crate::{
         error::{ClientError, Code},
     },
     limits::Limits,
+    metrics::Metrics,
 };
 
 /// How long an operation waits for a permit. When thousands of clients reconnect at once, most are served a little
@@ -44,6 +45,20 @@ pub(super) struct OperationLimiter {
 }
 
 impl OperationLimiter {
+    /// The same, for a gateway whose metrics are read.
+    pub(super) fn measured(limits: Limits, metrics: &Metrics) -> Arc<Self> {
+        let limiter = Self::new(limits);
+        let measured = Arc::downgrade(&limiter);
+        metrics.read_at_scrape(move |metrics| {
+            let limiter = measured.upgrade()?;
+            let free = limiter.places.available_permits();
+            let underway = limiter.limits.requests.saturating_sub(free);
+            metrics.requests_underway.set(underway as f64);
+            Some(())
+        });
+        limiter
+    }
+
     pub(super) fn new(limits: Limits) -> Arc<Self> {
         let number = |limit| NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX));
         let rate = number(limits.user_rate);
@@ -74,7 +89,7 @@ impl OperationLimiter {
             let rate = self.limits.user_rate;
             let message =
                 format!("A user may send {rate} operations a second; wait before the next.");
-            limited(message, wait.as_secs() + 1)
+            limited(message, wait.as_secs() + 1).beyond("user_rate")
         })
     }
 
@@ -86,7 +101,7 @@ impl OperationLimiter {
         let Some(of_user) = self.of_users.try_enter(user) else {
             let max = self.limits.user_requests;
             let message = format!("A user may have {max} operations under way; wait for one.");
-            return Err(limited(message, 1));
+            return Err(limited(message, 1).beyond("user_requests"));
         };
         match timeout(PLACE_WAIT, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(OperationPermit {
@@ -96,7 +111,8 @@ impl OperationLimiter {
             _ => Err(ClientError::new(
                 Code::Overloaded,
                 "The gateway carries as many operations as it may. Try again in a moment.",
-            )),
+            )
+            .beyond("requests")),
         }
     }
 

@@ -26,11 +26,10 @@ use self::{connection::ConnectionService, connection_limit::ConnectionLimiter};
 use crate::{
     config::HttpTimes,
     limits::Limits,
+    metrics::Metrics,
     quota::{Quota, QuotaLimits},
 };
 
-/// How long requests under way may take once the gateway shuts down.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// The pause after an error. When the process is out of file descriptors, accepting again at once fails again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,6 +41,7 @@ pub(crate) struct ServerOptions {
     pub(crate) quota: Arc<Quota>,
     /// How long the gateway waits for peers.
     pub(crate) times: HttpTimes,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl ServerOptions {
@@ -54,13 +54,21 @@ impl ServerOptions {
             limits,
             quota,
             times,
+            metrics: Metrics::new(),
         }
+    }
+
+    /// The same, for a gateway whose metrics are read.
+    pub(crate) fn measured(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 }
 
 /// The shutdown of a gateway: its signal, and the tasks that it waits for.
 #[derive(Clone, Default)]
 pub(crate) struct Shutdown {
+    /// Comes before the signal, so that load balancers send new work elsewhere.
+    notice: CancellationToken,
     signal: CancellationToken,
     work: TaskTracker,
 }
@@ -70,9 +78,19 @@ impl Shutdown {
     /// its tasks.
     pub(crate) fn of_one(&self) -> Self {
         Self {
+            notice: self.notice.child_token(),
             signal: self.signal.child_token(),
             work: self.work.clone(),
         }
+    }
+
+    /// Announces the signal. The gateway is not ready from then on, and serves as before.
+    pub(crate) fn announce(&self) {
+        self.notice.cancel();
+    }
+
+    pub(super) fn is_announced(&self) -> bool {
+        self.notice.is_cancelled() || self.has_begun()
     }
 
     /// Gives the signal. The gateway accepts nothing new from then on.
@@ -80,7 +98,7 @@ impl Shutdown {
         self.signal.cancel();
     }
 
-    pub(super) fn has_begun(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.signal.is_cancelled()
     }
 
@@ -99,10 +117,10 @@ impl Shutdown {
         self.work.token()
     }
 
-    /// Waits for all tasks, up to a deadline.
-    async fn drained(&self) {
+    /// Waits for all tasks, so long at most.
+    async fn drained(&self, time_max: Duration) {
         self.work.close();
-        if timeout(DRAIN_DEADLINE, self.work.wait()).await.is_err() {
+        if timeout(time_max, self.work.wait()).await.is_err() {
             let connections = self.work.len();
             tracing::warn!(target: "http", connections, "shut down before all requests were answered");
         }
@@ -131,7 +149,7 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    shutdown.drained().await;
+    shutdown.drained(options.times.drain).await;
 }
 
 /// What all connections share.

@@ -27,7 +27,9 @@ use crate::{
         tests::peer::staged::{Stage, Staged},
     },
     limits::Limits,
+    metrics::Metrics,
     quota::QuotaLimits,
+    record::Observer,
     store::{Store, embedded::EmbeddedStore},
 };
 
@@ -72,6 +74,7 @@ impl TestServer {
             limits: Limits::default(),
             webhooks: Default::default(),
             accepted: Default::default(),
+            observer: Observer::new(Metrics::new(), None),
         })
         .await;
         Self {
@@ -111,6 +114,7 @@ impl TestServer {
             limits: self.options.limits.clone(),
             quota: self.quota.clone(),
             times: self.options.times,
+            metrics: Arc::clone(&self.gateway.observer.metrics),
         }
     }
 

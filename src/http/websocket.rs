@@ -24,9 +24,14 @@ use tracing::Instrument;
 
 use self::{message::ConnectionParams, session::Session, socket::Socket};
 use super::{
-    HttpState, accept::ResponseType, answer, api_hash, graphql, origin, server::ConnectionPermit,
+    HttpState, accept::ResponseType, answer, api_hash, graphql, log, origin,
+    server::ConnectionPermit,
 };
-use crate::graphql::error::{ClientError, Code};
+use crate::{
+    graphql::error::{ClientError, Code},
+    metrics::Metrics,
+    record::RequestId,
+};
 
 /// The one subprotocol that the gateway speaks; `graphql-ws` names an older one that differs from it.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -44,7 +49,8 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
         Ok((response, handshake)) => {
             let permit = request.extensions().get::<Arc<ConnectionPermit>>().cloned();
             let upgrade = hyper::upgrade::on(&mut request);
-            let conversation = run_socket(upgrade, state, handshake, permit.clone());
+            let id = log::id_of(&request);
+            let conversation = run_socket(upgrade, state, handshake, (permit.clone(), id));
             // Its log lines carry the id of its handshake.
             let task = tokio::spawn(conversation.in_current_span());
             if let Some(permit) = permit {
@@ -61,19 +67,36 @@ fn run_socket(
     upgrade: OnUpgrade,
     state: Arc<HttpState>,
     handshake: ConnectionParams,
-    permit: Option<Arc<ConnectionPermit>>,
+    (permit, request): (Option<Arc<ConnectionPermit>>, RequestId),
 ) -> impl Future<Output = ()> {
     let hold = state.shutdown.hold();
     async move {
         if let Ok(connection) = upgrade.await {
+            let _open = OpenSocket::of(&state.gateway.observer.metrics);
             let (bytes_max, patience) = (state.body_bytes_max, state.times.write);
             let account = state.quota.of_strangers();
             let socket = Socket::new(connection, bytes_max, patience, account).await;
             let socket = Box::new(socket);
-            let session = Box::new(Session::new(state, handshake, permit));
+            let session = Box::new(Session::new(state, handshake, permit, request));
             session.run(socket).await;
         }
         drop(hold);
+    }
+}
+
+/// Counts a socket while it is open.
+struct OpenSocket(Arc<Metrics>);
+
+impl OpenSocket {
+    fn of(metrics: &Arc<Metrics>) -> Self {
+        metrics.sockets.inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.sockets.dec();
     }
 }
 

@@ -48,8 +48,8 @@ use self::{
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
 use super::{
-    Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, conversion::Progress,
-    finding::Finding, models::Models,
+    Committed, DecideFn, Now, Snapshot, Store, StoreError, StoreVitals, TailEvent,
+    conversion::Progress, finding::Finding, models::Models,
 };
 
 /// How many commits may wait for the writer. Further callers wait until there is room.
@@ -182,6 +182,18 @@ impl Store for EmbeddedStore {
 
     fn models(&self) -> Arc<dyn Models> {
         self.models.clone()
+    }
+
+    async fn vitals(&self, _now: &Now) -> Result<StoreVitals, StoreError> {
+        Ok(StoreVitals {
+            bytes: self.file.bytes(),
+            ..StoreVitals::default()
+        })
+    }
+
+    async fn probe_write(&self) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
+        ask(jobs, WriterThread::probe).await
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

@@ -46,6 +46,7 @@ mod unfit;
 mod unkeyed;
 mod update;
 mod upkeep;
+mod vitals;
 mod walk;
 mod write;
 
@@ -88,7 +89,7 @@ pub use self::{
     sample::{Listed, Sampler, Unread},
 };
 use super::{
-    Committed, DecideFn, Snapshot, Store, StoreError, TailEvent,
+    Committed, DecideFn, Now, Snapshot, Store, StoreError, StoreVitals, TailEvent,
     collections::Collections,
     conversion::Progress,
     finding::Finding,
@@ -379,5 +380,16 @@ impl Store for MongoStore {
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {
         change_stream::tail(Arc::clone(&self.context))
+    }
+
+    async fn vitals(&self, now: &Now) -> Result<StoreVitals, StoreError> {
+        Ok(self.context.vitals(now).await?)
+    }
+
+    /// A heartbeat on the connections of commits.
+    async fn probe_write(&self) -> Result<(), StoreError> {
+        let context = Arc::clone(&self.commits);
+        let beat = async move { Ok(context.beat().await?) };
+        self.writer.run(beat).await
     }
 }

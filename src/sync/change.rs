@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use tidegate_core::{entry::FeedItem, id::Seq};
+use tokio::time::Instant;
 
 use super::SyncError;
 use crate::{lock::Mutex, store::StoredRecord};
@@ -33,6 +34,8 @@ struct Shared {
     texts: Mutex<Texts>,
     /// The bytes of all changes in rings, with their texts.
     rings_bytes: Arc<AtomicUsize>,
+    /// When it came into its ring, just after its commit.
+    since: Instant,
 }
 
 #[derive(Default)]
@@ -81,6 +84,7 @@ impl StoredChange {
         let shared = Shared {
             texts: Mutex::default(),
             rings_bytes: Arc::clone(rings_bytes),
+            since: Instant::now(),
         };
         shared.count(&mut shared.texts.lock(), OVERHEAD_BYTES + self.bytes());
         Self {
@@ -95,6 +99,11 @@ impl StoredChange {
             let counted = shared.texts.lock().counted.take().unwrap_or_default();
             shared.rings_bytes.fetch_sub(counted, Ordering::Relaxed);
         }
+    }
+
+    /// When it came into a ring, if it is from one.
+    pub(super) fn in_ring_since(&self) -> Option<Instant> {
+        self.shared.as_ref().map(|shared| shared.since)
     }
 
     /// Its parts; `None`, and a line in the log, if not even its document, version and time can be read.

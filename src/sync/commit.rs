@@ -45,6 +45,8 @@ use self::{
 use super::{STORE_DEADLINE, SyncError, import::PushCounter};
 use crate::{
     lock::Mutex,
+    metrics::Metrics,
+    record::OperationRecord,
     store::{Committed, Store, StoreError},
 };
 
@@ -56,6 +58,22 @@ const WAITING_MAX: usize = 512;
 pub(super) struct CommitQueue {
     waiting: mpsc::Sender<QueuedWork>,
     shares: Shares,
+    last: Arc<LastCommit>,
+    metrics: Arc<Metrics>,
+}
+
+/// When a transaction was sent to the store the last time, and whether the store could write it.
+#[derive(Default)]
+pub(super) struct LastCommit(Mutex<Option<(Instant, bool)>>);
+
+impl LastCommit {
+    pub(super) fn note(&self, is_written: bool) {
+        *self.0.lock() = Some((Instant::now(), is_written));
+    }
+
+    pub(super) fn get(&self) -> Option<(Instant, bool)> {
+        *self.0.lock()
+    }
 }
 
 /// A request, and the sender that waits for its answer.
@@ -65,6 +83,8 @@ struct QueuedWork {
     permit: QueuePermit,
     /// The number of write conflicts of its transactions.
     conflicts: u32,
+    /// The record of its operation, whose request the log names if the transaction fails.
+    record: Option<Arc<OperationRecord>>,
 }
 
 impl CommitQueue {
@@ -75,10 +95,13 @@ impl CommitQueue {
         counter: Arc<PushCounter>,
     ) -> Self {
         let (sender, arriving) = mpsc::channel(WAITING_MAX);
+        let (last, metrics) = (Arc::clone(&committer.last), Arc::clone(&committer.metrics));
         tokio::spawn(CommitScheduler::new(committer, heads, counter).run(arriving));
         Self {
             waiting: sender,
             shares: Shares::of(bytes_max),
+            last,
+            metrics,
         }
     }
 
@@ -87,25 +110,49 @@ impl CommitQueue {
         !self.waiting.is_closed()
     }
 
+    /// When a transaction was sent to the store the last time, and whether the store could write it.
+    pub(super) fn last_commit(&self) -> Option<(Instant, bool)> {
+        self.last.get()
+    }
+
+    /// How many requests wait or are carried out, and about how many bytes they have.
+    pub(super) fn usage(&self) -> (usize, usize) {
+        self.shares.usage()
+    }
+
     /// Waits for the answer to a request.
     ///
     /// # Errors
     /// [`SyncError::Busy`] where the queue has no room or the store takes too long, and what the store says.
-    pub(super) async fn send(&self, request: CommitRequest) -> Result<PushAnswer, SyncError> {
+    pub(super) async fn send(
+        &self,
+        request: CommitRequest,
+        record: Option<Arc<OperationRecord>>,
+    ) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
         let user = &request.identity().user;
         let permit = self.shares.acquire(user, request_bytes(&request));
         let work = QueuedWork {
-            permit: permit.ok_or(SyncError::Busy)?,
+            permit: permit.ok_or_else(|| self.full())?,
             request,
             answer,
             conflicts: 0,
+            record,
         };
-        self.waiting.try_send(work).map_err(|_| SyncError::Busy)?;
+        self.waiting.try_send(work).map_err(|_| self.full())?;
         match tokio::time::timeout(STORE_DEADLINE, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(SyncError::Busy),
         }
+    }
+}
+
+impl CommitQueue {
+    /// There is no room for one more request.
+    fn full(&self) -> SyncError {
+        let limit = "push_queue_bytes".into();
+        self.metrics.refusals.of([limit]).inc();
+        SyncError::Busy
     }
 }
 

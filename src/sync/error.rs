@@ -88,6 +88,27 @@ impl SyncError {
         }
     }
 
+    /// The kind of the failure, as metrics name it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::ReadOnly(_) => "read_only",
+            Self::NotPermitted(_) => "not_permitted",
+            Self::Internal(_) => "internal",
+            Self::Busy => "busy",
+            Self::Push(refusal) => refusal_kind(refusal),
+            Self::PushTooLarge { .. } => "too_large",
+            Self::Crowded => "webhooks_crowded",
+            Self::Exhausted(_) => "buffer_full",
+            Self::Expired => "expired",
+            Self::Limit { .. }
+            | Self::DeclinesFull
+            | Self::Cursor
+            | Self::Checkpoint(_)
+            | Self::Grants(_) => "refused",
+        }
+    }
+
     /// Reads an argument that bounds a page.
     ///
     /// # Errors
@@ -108,6 +129,23 @@ impl SyncError {
             tracing::error!(error = reason, "a request failed in the gateway");
         }
         self
+    }
+}
+
+fn refusal_kind(refusal: &PushRefusal) -> &'static str {
+    match refusal {
+        PushRefusal::EpochChanged { .. } => "epoch_changed",
+        PushRefusal::EpochRequired => "epoch_required",
+        PushRefusal::MutationIdReused => "mutation_id_reused",
+        PushRefusal::MutationIdGap { .. } => "mutation_id_gap",
+        PushRefusal::TooLarge { .. } => "too_large",
+        PushRefusal::MutationIdRange => "mutation_id_range",
+        PushRefusal::TooManyClients { .. } => "too_many_clients",
+        PushRefusal::ConflictNotFound => "conflict_not_found",
+        PushRefusal::NeedsWebhook(_) => "webhook_unanswered",
+        PushRefusal::Held { .. } => "held",
+        PushRefusal::OtherModel { .. } => "other_model",
+        PushRefusal::PolicyNotAllowed { .. } => "policy_not_allowed",
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) use self::{status::ImportStatus, throttle::PushCounter};
 use super::Clock;
 use crate::{
     lock::Mutex,
+    metrics::Metrics,
     store::{
         Store, StoreError,
         collections::{Collections, FollowError},
@@ -58,6 +59,7 @@ pub struct Importer {
     clock: Clock,
     new_epoch: EpochSource,
     pushes: Arc<PushCounter>,
+    metrics: Arc<Metrics>,
     /// The lease, if this gateway holds it.
     lease: Mutex<Option<Fence>>,
     state: Mutex<ImporterState>,
@@ -139,7 +141,8 @@ impl Importer {
         clock: Clock,
         new_epoch: EpochSource,
     ) -> Option<Self> {
-        Self::beside_pushes(model, store, clock, new_epoch, Arc::default())
+        let (pushes, metrics) = (Arc::default(), Metrics::new());
+        Self::beside_pushes(model, store, clock, new_epoch, pushes, metrics)
     }
 
     /// The same, in a gateway that counts the pushes it commits.
@@ -149,6 +152,7 @@ impl Importer {
         clock: Clock,
         new_epoch: EpochSource,
         pushes: Arc<PushCounter>,
+        metrics: Arc<Metrics>,
     ) -> Option<Self> {
         let collections = store.collections()?;
         Some(Self {
@@ -158,6 +162,7 @@ impl Importer {
             clock,
             new_epoch,
             pushes,
+            metrics,
             lease: Mutex::default(),
             state: Mutex::default(),
         })
@@ -179,11 +184,13 @@ impl Importer {
                     LEASE_EVERY
                 }
                 TermEnd::Lost(error) => {
+                    self.metrics.importer_failures.inc();
                     self.enter(ImporterState::Begins);
                     lost = Some(error);
                     pause_after(failures)
                 }
                 TermEnd::Failed(error) => {
+                    self.metrics.importer_failures.inc();
                     self.enter(ImporterState::Begins);
                     if is_logged(failures) {
                         tracing::warn!(%error, failures, "the import pauses and goes on where it was");
@@ -203,6 +210,11 @@ impl Importer {
 
     fn enter(&self, state: ImporterState) {
         *self.state.lock() = state;
+        let follows = matches!(state, ImporterState::Works | ImporterState::Follows);
+        self.metrics.stream_open.set(f64::from(u8::from(follows)));
+        self.metrics
+            .importer_leads
+            .set(f64::from(u8::from(follows)));
     }
 
     /// Gives the lease back when the gateway stops, so that the next one need not wait for its end. If the store does

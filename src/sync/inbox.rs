@@ -188,11 +188,21 @@ impl SyncService {
         conflict: ConflictId,
         sent: impl Into<SentResolution>,
     ) -> Result<PushOutcome, SyncError> {
+        let resolving = self.resolve_unmeasured(caller, conflict, sent.into());
+        self.measured_push(caller, None, resolving).await
+    }
+
+    async fn resolve_unmeasured(
+        &self,
+        caller: &Caller,
+        conflict: ConflictId,
+        sent: SentResolution,
+    ) -> Result<PushOutcome, SyncError> {
         let SentResolution {
             base,
             resolution,
             hash,
-        } = sent.into();
+        } = sent;
         let record = in_time(async { self.store.snapshot().await?.conflict(&conflict).await });
         let key = record.await?.map(|record| match record {
             InboxRecord::Open(open) => open.key.clone(),
@@ -210,7 +220,8 @@ impl SyncService {
             hash,
         };
         let request = CommitRequest::Resolve(Arc::new(request));
-        Ok(self.commits.send(request).await??)
+        let resolved = self.commits.send(request, caller.record().cloned()).await;
+        Ok(resolved??)
     }
 
     /// The beginning of the inbox, at once and again whenever its conflicts change. Each time all of it is sent, so its
@@ -220,6 +231,9 @@ impl SyncService {
         caller: Caller,
         request: InboxRequest,
     ) -> impl Stream<Item = Result<InboxPage, SyncError>> + Send {
+        if let Some(record) = caller.record() {
+            record.subscribed();
+        }
         let follower = InboxSubscription {
             news: self.live.inboxes(),
             grants: self.live.register(&caller.identity.user),

@@ -25,15 +25,17 @@ use tokio_util::task::AbortOnDropHandle;
 use self::subscribers::SubscriberRegistry;
 pub(super) use self::subscribers::SubscriptionHandle;
 use super::{
-    Caller, Page, PullRequest, SyncError, SyncService,
+    Caller, Page, PullRequest, StoredChange, SyncError, SyncService,
     commit::ScopeHeads,
     grants::GrantCache,
     in_own_task,
+    measured::PageSource,
     page::{PageReader, Unshown},
     scopes_bytes,
 };
 use crate::{
     lock::Mutex,
+    metrics::seconds,
     quota::Lease,
     store::{Store, TailEvent},
 };
@@ -92,7 +94,11 @@ impl SyncService {
             lease: None,
             next: SubscriptionState::First(start),
             failures: 0,
+            delivering: None,
         };
+        if let Some(record) = subscription.caller.record() {
+            record.subscribed();
+        }
         stream::unfold(subscription, |mut subscription| async move {
             match subscription.next {
                 SubscriptionState::Ended => None,
@@ -136,6 +142,8 @@ struct Subscription {
     next: SubscriptionState,
     /// The number of consecutive failures of the store.
     failures: u32,
+    /// When the oldest change of the last page came into its ring, until the page is handed to the connection.
+    delivering: Option<Instant>,
 }
 
 /// What a subscription keeps of its last page.
@@ -176,6 +184,11 @@ enum SubscriptionState {
 impl Subscription {
     /// The next page that the client needs.
     async fn page(&mut self) -> Result<Page, SyncError> {
+        // A transport asks for the next page when its connection has taken the last one.
+        if let Some(since) = self.delivering.take() {
+            let time = &self.sync.metrics().delivery_seconds;
+            time.observe(seconds(since.elapsed()));
+        }
         match &mut self.last {
             None => {
                 let token = self.request.checkpoint.as_ref();
@@ -193,8 +206,8 @@ impl Subscription {
                 sleep(EXPIRY_GRACE).await;
                 return Err(SyncError::Expired);
             }
-            let page = match self.ring_page() {
-                Some(page) => page,
+            let (page, source) = match self.ring_page() {
+                Some(page) => (page, PageSource::Ring),
                 // Boxed: it is ten times as large as a subscription that waits.
                 None => match Box::pin(self.store_page()).await {
                     Err(error) if self.is_retryable(&error) => {
@@ -207,7 +220,7 @@ impl Subscription {
                         let page = page?;
                         let bytes = scopes_bytes(page.checkpoint.scopes());
                         self.caller.hold(&mut self.lease, bytes)?;
-                        page
+                        (page, PageSource::Store)
                     }
                 },
             };
@@ -225,6 +238,9 @@ impl Subscription {
                 SubscriptionState::Wait
             };
             if awaited || page.is_news() {
+                self.sync.measure_page(source, &page);
+                let since = page.changes.iter();
+                self.delivering = since.filter_map(StoredChange::in_ring_since).min();
                 return Ok(page);
             }
         }
@@ -258,6 +274,9 @@ impl Subscription {
     /// Reads the store. It watches scopes before it reads the page that begins them; otherwise a change in between
     /// would wake no subscriber. A page with newly watched scopes leaves the subscriber awake, to read once more.
     async fn store_page(&mut self) -> Result<Page, SyncError> {
+        if matches!(self.next, SubscriptionState::Wait) {
+            self.sync.metrics().ring_misses.inc();
+        }
         let limits = self.sync.limits();
         let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
         let only_regranted = self.handle.mark_read();
@@ -418,6 +437,11 @@ impl LiveFeed {
     /// Whether the tail is still followed.
     pub(super) fn is_followed(&self) -> bool {
         !self.follower.is_finished()
+    }
+
+    /// What all rings keep, in bytes.
+    pub(super) fn rings_bytes(&self) -> usize {
+        self.subscribers.lock().rings_bytes()
     }
 
     /// Changes of inboxes from now on.

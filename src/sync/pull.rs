@@ -18,6 +18,7 @@ use tidegate_core::{
 
 use super::{
     Caller, StoredChange, SyncError, SyncService, in_time,
+    measured::PageSource,
     page::{Page, PageReader},
 };
 use crate::{
@@ -83,8 +84,10 @@ impl SyncService {
     /// # Errors
     /// The error of a store's failure, [`SyncError::Busy`] or [`SyncError::Exhausted`].
     pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Page, SyncError> {
-        self.pull_within(caller, request, self.limits.page_bytes)
-            .await
+        let page_bytes = self.limits.page_bytes;
+        let page = self.pull_within(caller, request, page_bytes).await?;
+        self.measure_page(PageSource::Pull, &page);
+        Ok(page)
     }
 
     /// The same. The page ends with the change that brings its stored bytes to `bytes_max`.

@@ -35,6 +35,20 @@ impl SyncService {
         push: impl Into<SentPush>,
     ) -> Result<PushOutcome, SyncError> {
         let SentPush { push, hash } = push.into();
+        if let (Some(record), Some(client)) = (caller.record(), &push.client) {
+            record.of_client(&client.id);
+        }
+        let policy = push.policy;
+        let pushing = self.push_unmeasured(caller, SentPush { push, hash });
+        self.measured_push(caller, policy, pushing).await
+    }
+
+    async fn push_unmeasured(
+        &self,
+        caller: &Caller,
+        sent: SentPush,
+    ) -> Result<PushOutcome, SyncError> {
+        let SentPush { push, hash } = sent;
         let (changes, max) = (push.changes.len(), self.limits.push_changes);
         if changes > max {
             return Err(SyncError::PushTooLarge { changes, max });

@@ -22,6 +22,7 @@ use tidegate_core::{
         json::{decode_fields, encode_fields},
     },
 };
+use tokio::time::Instant;
 
 pub(super) use self::answer_cache::WebhookAnswerCache;
 use self::held::Held;
@@ -47,7 +48,7 @@ impl SyncService {
         let held = Held::of(caller)?;
         for _ in 0..ROUNDS_MAX {
             let sent = CommitRequest::Push(Arc::clone(&request));
-            match self.commits.send(sent).await? {
+            match self.commits.send(sent, caller.record().cloned()).await? {
                 Err(PushRefusal::NeedsWebhook(questions)) => {
                     held.asks(&questions)?;
                     let decisions = self.advise(&request, &questions, &held).await;
@@ -71,7 +72,8 @@ impl SyncService {
         Arc::make_mut(&mut request)
             .webhook_decisions
             .extend(undecided);
-        Ok(self.commits.send(CommitRequest::Push(request)).await??)
+        let sent = CommitRequest::Push(request);
+        Ok(self.commits.send(sent, caller.record().cloned()).await??)
     }
 
     /// The application's advice on the questions that could be asked.
@@ -116,7 +118,10 @@ impl SyncService {
                 .into_bytes(),
         };
         let user = &request.identity.user;
-        let answer = match self.webhooks.ask(user, &question.webhook, asked).await {
+        let begun = Instant::now();
+        let answer = self.webhooks.ask(user, &question.webhook, asked).await;
+        self.measure_webhook(&question.webhook, &answer, begun);
+        let answer = match answer {
             Err(WebhookError::Crowded) => return None,
             Err(error @ WebhookError::OfQuestion(_)) => {
                 unusable(error.to_string());

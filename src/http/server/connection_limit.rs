@@ -26,6 +26,7 @@ use crate::{
     graphql::error::{ClientError, Code},
     http::connections::{UserConnectionPermit, UserConnections},
     lock::Mutex,
+    metrics::Metrics,
     quota::{Account, Exhausted, Lease, Quota},
 };
 
@@ -78,7 +79,7 @@ pub(in crate::http) struct AuthenticatedUse(Arc<ConnectionPermit>);
 impl ConnectionLimiter {
     pub(super) fn new(options: &ServerOptions) -> Arc<Self> {
         let limits = &options.limits;
-        Arc::new(Self {
+        let limiter = Arc::new(Self {
             members: Arc::new(Semaphore::new(limits.connections)),
             users: UserConnections::new(limits.user_connections),
             strangers: Mutex::new(Strangers::new(
@@ -87,7 +88,23 @@ impl ConnectionLimiter {
             )),
             quota: options.quota.clone(),
             token_time: options.times.token,
-        })
+        });
+        limiter.measure(limits.connections, &options.metrics);
+        limiter
+    }
+
+    fn measure(self: &Arc<Self>, places: usize, metrics: &Metrics) {
+        let measured = Arc::downgrade(self);
+        metrics.read_at_scrape(move |metrics| {
+            let limiter = measured.upgrade()?;
+            let members = places.saturating_sub(limiter.members.available_permits());
+            let strangers = limiter.strangers.lock().taken();
+            for (kind, count) in [("authenticated", members), ("new", strangers)] {
+                metrics.connections.of([kind.into()]).set(count as f64);
+            }
+            metrics.buffer_bytes.set(limiter.quota.held_bytes() as f64);
+            Some(())
+        });
     }
 
     /// Takes a stranger's place for one more connection. There always is one: if all are taken, the connection of
@@ -180,7 +197,7 @@ impl ConnectionPermit {
         let place = Arc::clone(&self.limiter.members).try_acquire_owned();
         let place = place.map_err(|_| {
             let message = "The gateway has as many connections as it may. Try again in a moment.";
-            ClientError::new(Code::Overloaded, message)
+            ClientError::new(Code::Overloaded, message).beyond("connections")
         })?;
         self.leave_strangers();
         Ok(place)

@@ -81,6 +81,11 @@ impl Strangers {
         self.came
     }
 
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// A connection of this network has shown a good token.
     pub(super) fn has_shown(&mut self, network: Network, user: &UserId) {
         self.weights.record(network, user);

@@ -168,7 +168,7 @@ async fn a_connection_that_came_before_the_gateway_finds_it() {
     let test_server = TestServer::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/readyz", listener.local_addr().unwrap());
-    let (router, served) = watch::channel(waiting());
+    let (router, served) = watch::channel(waiting(&test_server.server().metrics));
     tokio::spawn(serve(
         listener,
         served,

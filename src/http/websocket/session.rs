@@ -26,6 +26,7 @@ use crate::{
     },
     large,
     quota::Lease,
+    record::{OperationRecord, RequestId, Transport},
     sync::Caller,
 };
 
@@ -53,6 +54,8 @@ pub(super) struct Session {
     operations: StreamMap<OperationId, AnswerStream>,
     /// Counts the answer that is to be sent next, if it had to wait.
     lease: Option<Lease>,
+    /// The id of the handshake, which the lines of all its operations have.
+    request: RequestId,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
     /// The gateway's shutdown.
@@ -64,6 +67,7 @@ impl Session {
         state: Arc<HttpState>,
         handshake: ConnectionParams,
         permit: Option<Arc<ConnectionPermit>>,
+        request: RequestId,
     ) -> Self {
         let ping_interval = state.times.ping;
         let mut ticks = interval_at(Instant::now() + ping_interval, ping_interval);
@@ -78,6 +82,7 @@ impl Session {
             token_use: None,
             operations: StreamMap::new(),
             lease: None,
+            request,
             deadline: Box::pin(sleep(INIT_DEADLINE)),
             going_away: Box::pin(state.shutdown.end()),
             ticks,
@@ -156,7 +161,13 @@ impl Session {
     fn authenticated(&mut self, result: Result<Caller, ClientError>) -> ProtocolEvent {
         self.authentication = None;
         let entered = result.and_then(|caller| self.enter(caller));
-        ProtocolEvent::Authenticated(entered.map_err(|failure| failure.code))
+        ProtocolEvent::Authenticated(entered.map_err(|failure| {
+            if let Some(limit) = failure.limit {
+                let refusals = &self.state.gateway.observer.metrics.refusals;
+                refusals.of([limit.into()]).inc();
+            }
+            failure.code
+        }))
     }
 
     fn enter(&mut self, caller: Caller) -> Result<(), ClientError> {
@@ -174,6 +185,12 @@ impl Session {
     async fn start(&mut self, id: OperationId, request: RawRequest) {
         let caller = self.caller.clone();
         let caller = caller.expect("the protocol starts operations after authentication only");
+        let (user, api) = (&caller.identity.user, caller.api);
+        let (observer, id_of_handshake) = (&self.state.gateway.observer, self.request.clone());
+        let record =
+            OperationRecord::begin(observer, id_of_handshake, user, api, Transport::WebSocket);
+        record.is("none", request.operation_name.as_deref());
+        let caller = caller.recorded_in(record);
         let HttpState {
             gateway,
             operation_limiter,

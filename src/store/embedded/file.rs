@@ -4,8 +4,9 @@
 
 use std::{
     fmt::Display,
+    fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
@@ -39,6 +40,8 @@ pub(super) struct StoreFile {
     opened: RwLock<Option<OpenFile>>,
     pub(super) models: ModelCache,
     pub(super) keeps_sums: bool,
+    /// Where it is; `None` in tests that have no file.
+    path: Option<PathBuf>,
 }
 
 /// One opening of the file. After an IO error redb refuses all further work on the opening.
@@ -104,8 +107,19 @@ impl StoreFile {
     pub(super) fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
         let keeps_sums = options.keeps_sums;
         let (path, options) = (find_or_create(directory, options)?, options.clone());
+        let place = Some(path.clone());
         let file = Self::over(move |access| open_database(&path, &options, access))?;
-        Ok(Self { keeps_sums, ..file })
+        Ok(Self {
+            keeps_sums,
+            path: place,
+            ..file
+        })
+    }
+
+    /// How large it is on the disk.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        let file = fs::metadata(self.path.as_ref()?).ok()?;
+        Some(file.len())
     }
 
     /// A start on a file that cannot be written fails. Only a running gateway goes on read-only.
@@ -118,6 +132,7 @@ impl StoreFile {
             opened: RwLock::new(Some(opened)),
             models: ModelCache::default(),
             keeps_sums: true,
+            path: None,
         })
     }
 

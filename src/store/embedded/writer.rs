@@ -120,6 +120,13 @@ impl WriterThread {
         written.map(drop)
     }
 
+    /// A transaction that changes nothing but the number of commits.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        let before = self.writable()?;
+        let written = self.write_durably(&before, &Writes::default(), |_| Ok(()));
+        written.map(drop)
+    }
+
     /// What is stored, in a file that can be written. Nothing is acknowledged from a file that is opened read-only, not
     /// even a push that was stored before: what the file shows may not be on the disk.
     fn writable(&self) -> Result<ReadView, StoreError> {

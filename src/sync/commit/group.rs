@@ -14,10 +14,11 @@ use tidegate_core::{
     push::{self, CommitRequest, PushAnswer},
     transaction::{DatabaseRefusal, Loaded, Reads},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::QueuedWork;
+use super::{LastCommit, QueuedWork};
 use crate::{
+    metrics::{Metrics, seconds},
     store::{Committed, Store, StoreError, WriteConflict},
     sync::{Clock, SyncError},
 };
@@ -27,7 +28,12 @@ pub(in crate::sync) struct GroupCommitter {
     pub(in crate::sync) model: Arc<Model>,
     pub(in crate::sync) store: Arc<dyn Store>,
     pub(in crate::sync) clock: Clock,
+    pub(in crate::sync) metrics: Arc<Metrics>,
+    pub(in crate::sync) last: Arc<LastCommit>,
 }
+
+/// The most requests that the line about a failed transaction names.
+const NAMED_MAX: usize = 16;
 
 /// The result of a group.
 #[derive(Default)]
@@ -106,8 +112,40 @@ impl GroupCommitter {
         };
         let (model, now, refusals) = (self.model.clone(), (self.clock)(), group.refusals.clone());
         let decide = move |loaded: &Loaded| push::decide(&model, now, &requests, &refusals, loaded);
-        self.store.commit(reads, Arc::new(decide)).await
+        let begun = Instant::now();
+        let committed = self.store.commit(reads, Arc::new(decide)).await;
+        self.measure(&committed, begun);
+        committed
     }
+
+    fn measure(&self, committed: &Result<Committed, StoreError>, begun: Instant) {
+        let result = match committed {
+            Ok(_) => {
+                self.last.note(true);
+                "committed"
+            }
+            Err(StoreError::WriteConflict(_)) => {
+                self.metrics.write_conflicts.inc();
+                "conflict"
+            }
+            Err(error) => {
+                if is_of_the_store(error) {
+                    self.last.note(false);
+                }
+                "failed"
+            }
+        };
+        let time = self.metrics.commit_seconds.of([result.into()]);
+        time.observe(seconds(begun.elapsed()));
+    }
+}
+
+/// Whether the store could not write, whatever the requests ask for.
+fn is_of_the_store(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unavailable(_) | StoreError::NotWritable(_) | StoreError::NotPermitted(_)
+    )
 }
 
 impl CommitGroup {
@@ -181,7 +219,14 @@ impl CommitGroup {
     }
 
     fn fail(self, error: &StoreError) {
-        tracing::error!(%error, requests = self.work.len(), "a transaction failed");
+        let named = self.work.iter().take(NAMED_MAX);
+        let named = named.filter_map(|work| Some(work.record.as_ref()?.request()));
+        tracing::error!(
+            %error,
+            requests = self.work.len(),
+            of = named.collect::<Vec<_>>().join(" "),
+            "a transaction failed"
+        );
         let error = SyncError::of_logged(error);
         for work in self.work {
             drop(work.answer.send(Err(error.clone())));

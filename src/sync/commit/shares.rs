@@ -54,6 +54,12 @@ impl Shares {
         }
     }
 
+    /// How many pushes wait or run, and how many bytes they have.
+    pub(super) fn usage(&self) -> (usize, usize) {
+        let queue = self.queue.lock();
+        (queue.positions.len(), queue.bytes)
+    }
+
     /// Reserves room for a push of so many bytes. There is none if all bytes are taken, or if the user would then have
     /// more than what is left (the dynamic threshold of Choudhury and Hahne): half of all for a user alone, a third for
     /// each of two, and so on. A user's only push may have all that is left. A push larger than the whole queue counts

@@ -108,6 +108,7 @@ impl<'i> Term<'i> {
             settled: BTreeMap::new(),
             log: ImportLog::default(),
         };
+        importer.metrics.stream_opens.inc();
         importer.enter(ImporterState::Works);
         let is_unscanned = followed.is_after_loss && is_active(Mutant::LostUnscanned);
         term.mark_scans(followed.first.is_some() && !is_unscanned);

@@ -1,13 +1,13 @@
 //! Stamping: documents that were proposed are compared with their entries, in transactions that keep the lease.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
 };
 
 use indexmap::IndexSet;
 use tidegate_core::{
-    id::DocumentKey,
+    id::{DocumentKey, TypeName},
     mutant::{Mutant, is_active},
     push,
     transaction::{Fence, LoadBytesMax, Loaded, Misfit, Reads, Writes},
@@ -15,7 +15,7 @@ use tidegate_core::{
 use tokio::time::{Instant, sleep};
 
 use super::{Importer, TermEnd, follow::Term};
-use crate::{store::StoreError, sync::commit::commit_noting};
+use crate::{metrics::type_label, store::StoreError, sync::commit::commit_noting};
 
 /// The most bytes of documents that a transaction loads. One document always has room.
 const BYTES_MAX: LoadBytesMax = LoadBytesMax(1 << 20);
@@ -25,6 +25,8 @@ struct Stamped {
     /// The documents that did not fit into it.
     left_out: HashSet<DocumentKey>,
     entries: usize,
+    /// How many of these each type has.
+    of_types: BTreeMap<TypeName, u64>,
     /// The documents that do not fit the model and were not recorded before.
     withheld: Vec<(DocumentKey, Misfit)>,
 }
@@ -82,6 +84,7 @@ impl Term<'_> {
         if stamped.entries > 0 {
             self.renewed_at = begun;
         }
+        self.importer.measure(stamped);
         self.log.stamped(stamped.entries, &stamped.withheld);
     }
 
@@ -118,15 +121,35 @@ impl Importer {
         };
         let committed = commit_noting(self.store.as_ref(), reads, decide);
         let (committed, (left_out, known)) = committed.await?;
+        let mut of_types = BTreeMap::new();
+        for entry in &committed.writes.entries {
+            *of_types.entry(entry.key.type_name.clone()).or_default() += 1;
+        }
         let misfits = committed.writes.misfits.into_iter();
         let withheld = misfits.filter(|(key, _)| !known.contains(key));
         Ok(Stamped {
             left_out,
             entries: committed.writes.entries.len(),
+            of_types,
             withheld: withheld
                 .filter_map(|(key, misfit)| Some((key, misfit?)))
                 .collect(),
         })
+    }
+
+    fn measure(&self, stamped: &Stamped) {
+        for (type_name, count) in &stamped.of_types {
+            let type_name = type_label(&self.model, type_name);
+            let imported = self.metrics.imported.of([type_name]);
+            imported.inc_by(*count);
+        }
+        for (key, misfit) in &stamped.withheld {
+            let labels = [
+                type_label(&self.model, &key.type_name),
+                misfit.found.clone().into(),
+            ];
+            self.metrics.withheld.of(labels).inc();
+        }
     }
 
     /// What a transaction would load, which writes nothing.

@@ -112,6 +112,11 @@ fn notify<'i>(ids: impl Iterator<Item = &'i u64>, wakers: &HashMap<u64, Arc<Noti
 }
 
 impl SubscriberRegistry {
+    /// What all rings keep.
+    pub(super) fn rings_bytes(&self) -> usize {
+        self.rings_bytes.load(Ordering::Relaxed)
+    }
+
     /// Puts feed writes into their rings and wakes each subscriber of their scopes once: a few at once, and the others
     /// by [`SubscriberRegistry::wake_some`].
     pub(super) fn offer(&mut self, writes: &[FeedWrite]) {

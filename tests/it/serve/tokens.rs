@@ -268,7 +268,9 @@ async fn keys_behind_a_url_are_fetched_when_needed_and_asked_for_seldom() {
     let readiness = reqwest::get(format!("{}/readyz", server.url))
         .await
         .unwrap();
-    assert_eq!(readiness.status(), 200, "the store is well");
+    assert_eq!(readiness.status(), 503, "no token can be verified");
+    let body: Value = serde_json::from_str(&readiness.text().await.unwrap()).unwrap();
+    assert_eq!(body["missing"], json!(["keys"]));
 
     provider.publish(json!([first.jwk("first"), second.jwk("second")]));
     let began = Instant::now();

@@ -18,6 +18,9 @@ use crate::{
 
 const MARK: &str = "a-word-of-nobody-s-business";
 
+/// With it, the log names no user.
+const USER_KEY: &str = "a key that is long enough for hashes of users";
+
 async fn post(client: &Client, path: &str, id: &str) -> String {
     let variables = json!({"id": MARK});
     let body =
@@ -41,6 +44,7 @@ async fn the_log_names_each_request_and_no_secret_at_any_level() {
     let directory = configured(CONFIG);
     let path = directory.path().join("log");
     let mut command = with_secret(directory.path(), &["serve"]);
+    command.env("TIDEGATE_LOG__USER_KEY", USER_KEY);
     command
         // With the most detail.
         .env(
@@ -99,6 +103,117 @@ async fn the_log_names_each_request_and_no_secret_at_any_level() {
         assert_eq!(fields["path"], "/graphql");
         assert_eq!(fields["status"], status);
     }
+    let operations: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &Value| line["target"] == "operation")
+        .collect();
+    let of_request = |id: &str| {
+        operations
+            .iter()
+            .find(|line| line["fields"]["request"] == id)
+    };
+    let first = &of_request("trace-1").expect("each operation has a line")["fields"];
+    assert_eq!(first["transport"], "http");
+    assert_eq!(first["kind"], "query");
+    assert_eq!(first["code"], "OK");
+    assert!(
+        first["bytes"].as_u64() > Some(0) && first["ms"].is_u64(),
+        "{first}"
+    );
+    let hash = first["user"].as_str().unwrap();
+    assert!(hash.len() == 20 && !log.contains("alice"), "{hash}");
+    assert!(of_request("trace-4").is_none(), "no user is known");
+    let sockets = |line: &&Value| line["fields"]["transport"] == "websocket";
+    let on_socket = operations
+        .iter()
+        .find(sockets)
+        .expect("sockets have lines too");
+    assert_eq!(on_socket["fields"]["code"], "OK");
+}
+
+#[tokio::test]
+async fn the_log_says_why_the_push_of_a_device_failed() {
+    let directory = configured(CONFIG);
+    let path = directory.path().join("log");
+    let mut command = with_secret(directory.path(), &["serve"]);
+    command
+        .env("TIDEGATE_LOG", "info")
+        .stderr(File::create(&path).unwrap());
+    let server = Server::start(directory.path(), command);
+    let alice = client(&server, &token(&directory, "alice"));
+    let push = "mutation PushFromPhone($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    let sent = json!({"input": {
+        "client": {"id": "phone-1", "firstMutationId": 1},
+        "epoch": alice.data("{ viewer { epoch } }", json!({})).await["viewer"]["epoch"],
+        "changes": [
+            {"task": {"create": {"id": "a", "document": {"title": "Stay"}}}},
+            {"task": {"update": {"id": "nobody", "baseVersion": 1, "set": {"title": "Stay"}}}},
+        ],
+    }});
+    for _ in 0..2 {
+        alice.data(push, sent.clone()).await;
+    }
+    alice.send("query { viewer { nothing } }", json!({})).await;
+    reqwest::get(format!("{}/healthz", server.url))
+        .await
+        .unwrap();
+    alice
+        .http
+        .post(format!("{}/graphql", server.url))
+        .bearer_auth("none")
+        .send()
+        .await
+        .unwrap();
+    server.stop();
+
+    let log = fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let named = |name: &str| {
+        let of = |line: &&Value| line["fields"]["operation"] == name;
+        lines
+            .iter()
+            .filter(of)
+            .map(|line| &line["fields"])
+            .collect::<Vec<_>>()
+    };
+    let [first, again] = named("PushFromPhone")[..] else {
+        panic!("{log}");
+    };
+    for pushed in [first, again] {
+        assert_eq!(pushed["user"], "alice");
+        assert_eq!(pushed["client"], "phone-1");
+        assert_eq!(pushed["kind"], "mutation");
+        assert_eq!(pushed["code"], "OK");
+        assert_eq!(pushed["applied"], 1);
+        assert_eq!(pushed["rejected"], 1);
+        assert_eq!(pushed["rejection"], "NOT_FOUND");
+    }
+    assert_eq!(
+        (&first["repeated"], &again["repeated"]),
+        (&json!(false), &json!(true))
+    );
+    let is_invalid = |line: &&Value| line["fields"]["code"] == "GRAPHQL_VALIDATION_FAILED";
+    let wrong = lines
+        .iter()
+        .find(is_invalid)
+        .expect("what is refused has a line");
+    assert_eq!(wrong["fields"]["user"], "alice");
+    let said = |message: &str| {
+        lines
+            .iter()
+            .filter(|line| line["fields"]["message"] == message)
+            .count()
+    };
+    assert_eq!(said("tokens are refused"), 1, "with the reason");
+    assert_eq!(
+        said("answered"),
+        1,
+        "of the refused token, and of no probe: {log}"
+    );
 }
 
 /// A model whose conflicts an application decides.
@@ -198,6 +313,7 @@ fn failing_gateway(store: &str) -> (TempDir, Server, Client) {
     let mut serve = with_secret(directory.path(), &["serve"]);
     serve
         .env("TIDEGATE_LOG", "trace")
+        .env("TIDEGATE_LOG__USER_KEY", USER_KEY)
         .env("TIDEGATE_WEBHOOKS__SECRET", format!("whsec_{secret}"))
         .stderr(File::create(directory.path().join("log")).unwrap());
     let server = Server::start(directory.path(), serve);

@@ -14,7 +14,7 @@ use super::{
     Finding, Topic,
     oplog::duration,
 };
-use crate::store::collections::{FollowError, ImportPosition, TypeImport};
+use crate::store::collections::{FollowError, ImportPosition, ImportProgress, TypeImport};
 
 /// An importer saves its position every ten seconds when nothing happens.
 const BEHIND_MAX_S: u32 = 60;
@@ -86,6 +86,18 @@ impl MongoContext {
         let position = imports.as_ref().map(progress::decode);
         let position = position.and_then(|imports| imports.position);
         Ok(position.as_ref().and_then(time_of))
+    }
+
+    /// How far the import has come, and how old its position is by the server's time, in seconds.
+    pub(in crate::store::mongo) async fn import_lag(
+        &self,
+    ) -> Result<(ImportProgress, Option<u64>), MongoError> {
+        let imports = self.in_state(IMPORT).await?;
+        let imports = imports.as_ref().map(progress::decode).unwrap_or_default();
+        let position = imports.position.as_ref().and_then(time_of);
+        let (_, now) = self.store_identity().await?;
+        let lag = position.map(|position| now.time.saturating_sub(position).into());
+        Ok((imports, lag))
     }
 
     async fn in_state(&self, id: &str) -> Result<Option<Document>, MongoError> {

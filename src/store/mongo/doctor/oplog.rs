@@ -45,6 +45,18 @@ impl MongoContext {
     }
 }
 
+impl MongoContext {
+    /// How far the oplog reaches back, in seconds; `None` behind a router, or if the user may not read it.
+    pub(in crate::store::mongo) async fn oplog_window_s(&self) -> Option<u64> {
+        if !self.optimistic_inserts {
+            return None;
+        }
+        let local = self.client.database("local");
+        let (oldest, newest) = self.in_time(ends(&local)).await.ok()?;
+        Some(newest.saturating_sub(oldest).into())
+    }
+}
+
 /// The times of the oldest and the newest entry, in seconds.
 async fn ends(local: &Database) -> Result<(u32, u32), Error> {
     let oplog = local.collection::<Document>("oplog.rs");
