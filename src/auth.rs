@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 
 /// The longest token that is read. Tokens with long group lists stay below it, and a header of this size is still
 /// cheap.
-const TOKEN_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// The longest `kid` that is looked up. Real ones are thumbprints or short names.
 const KID_BYTES_MAX: usize = 256;
 /// The clocks of an identity provider and a gateway differ by less. A larger leeway would accept expired tokens for
@@ -174,6 +174,18 @@ impl Authenticator {
         checked.map_err(AuthError::from)
     }
 
+    /// The same with the reason of a refusal, for an operator.
+    ///
+    /// # Errors
+    /// [`TokenRejection`].
+    pub(crate) async fn examine(
+        &self,
+        token: &str,
+        now_ms: i64,
+    ) -> Result<VerifiedToken, TokenRejection> {
+        self.check(token, now_ms).await
+    }
+
     async fn check(&self, token: &str, now_ms: i64) -> Result<VerifiedToken, TokenRejection> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenRejection::TooLong);
@@ -278,6 +290,9 @@ pub(crate) enum AuthError {
     Missing,
     #[error("the bearer token was refused")]
     Refused,
+    /// Its sender knows its length, so the reason helps nobody else.
+    #[error("the bearer token is too long")]
+    TooLong,
     /// No key is known, because the JWKS could not be read yet. The gateway answers 503.
     #[error("tokens cannot be checked at the moment")]
     KeysUnavailable,
@@ -287,6 +302,7 @@ impl From<TokenRejection> for AuthError {
     fn from(reason: TokenRejection) -> Self {
         match reason {
             TokenRejection::KeysUnavailable => AuthError::KeysUnavailable,
+            TokenRejection::TooLong => AuthError::TooLong,
             _ => AuthError::Refused,
         }
     }
@@ -294,7 +310,7 @@ impl From<TokenRejection> for AuthError {
 
 /// The reason for an [`AuthError`], for the log. It never contains a part of the token.
 #[derive(Debug, thiserror::Error)]
-enum TokenRejection {
+pub(crate) enum TokenRejection {
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
     #[error(

@@ -6,6 +6,7 @@
 mod check;
 mod dev;
 mod doctor;
+mod explain;
 mod import;
 mod infer;
 mod maintain;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Examine the store and its server, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Say why the bearer of a token sees a document or does not, and may change it or not
+    Explain(explain::ExplainArgs),
     /// Print a signed token, and nothing else
     Token(token::TokenArgs),
     /// Collect tombstones and markers that are older than the retention
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Operations(args) => model::operations(&args),
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => return doctor::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Collect(args) => maintain::collect(&args),
         Command::Import(args) => import::run(&args),

@@ -10,6 +10,7 @@ mod digests;
 mod doctor;
 mod erase;
 mod error;
+mod explain;
 mod export;
 mod grants;
 mod import;
@@ -60,6 +61,7 @@ pub use self::{
     doctor::FeedExamination,
     erase::{Erased, Eraser},
     error::SyncError,
+    explain::{DocumentState, Explainer, Explanation, Grant, Miss},
     export::Export,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     in_step::bring_in_step,

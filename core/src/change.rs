@@ -112,7 +112,7 @@ impl Rejection {
 pub enum RejectionCode {
     /// There is no such document, or none the caller may see.
     NotFound,
-    /// The caller may not write to the scope.
+    /// The caller's roles do not allow the change, or not that of a field.
     Forbidden,
     /// The id is out of bounds, or not in its canonical spelling.
     InvalidId,
@@ -149,7 +149,7 @@ impl RejectionCode {
         (
             Self::Forbidden,
             "FORBIDDEN",
-            "You may not write to the document's scope, or to the scope it would enter.",
+            "Your roles do not allow it, in the document's scope or in the one it would enter; `field` names the field, if it is about one.",
         ),
         (
             Self::InvalidId,

@@ -8,6 +8,7 @@ mod delete;
 mod items;
 mod merge;
 mod retired;
+mod rights;
 mod text;
 mod update;
 mod work;
@@ -21,7 +22,7 @@ use crate::{
     id::{ClientId, MutationId, Scope, Version},
     import::Withheld,
     inbox::PendingConflict,
-    model::{DocumentType, Model, Overlap, Policy},
+    model::{DocumentType, Model, Operation, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
     value::{Document, Timestamp, Value, document_bytes, longest_list},
@@ -150,7 +151,11 @@ fn decide_unbounded(
 pub fn withheld(context: &DecisionContext<'_>, withheld: &Withheld, change: &Change) -> Rejection {
     let Withheld { misfit, scope } = withheld;
     let scope = scope.as_ref().filter(|it| context.grants.can_read(it));
-    match scope.map(|scope| context.check_write(scope)) {
+    let operation = match &change.action {
+        Action::Create { .. } | Action::Update { .. } => Operation::Update,
+        Action::Delete { .. } => Operation::Delete,
+    };
+    match scope.map(|scope| context.check_some(operation, scope)) {
         Some(Ok(())) => {
             let message = format!("the stored document does not fit the model: {misfit}");
             Rejection {
@@ -245,30 +250,6 @@ impl BaseState {
 }
 
 impl DecisionContext<'_> {
-    /// The entry, if the caller may see it and write to it.
-    fn writable<'e>(&self, entry: Option<&'e Entry>) -> Result<&'e Entry, Rejection> {
-        let entry = entry
-            .filter(|entry| self.grants.can_read(&entry.scope))
-            .ok_or_else(|| {
-                Rejection::new(
-                    RejectionCode::NotFound,
-                    "there is no such document, or none you may see",
-                )
-            })?;
-        if !is_active(Mutant::NewScopeOnly) {
-            self.check_write(&entry.scope)?;
-        }
-        Ok(entry)
-    }
-
-    fn check_write(&self, scope: &Scope) -> Result<(), Rejection> {
-        if self.grants.can_write(scope) {
-            return Ok(());
-        }
-        let message = format!("you may not write to the scope {scope}");
-        Err(Rejection::new(RejectionCode::Forbidden, message))
-    }
-
     /// How an update or a delete with this base relates to `entry`.
     fn staleness(&self, entry: &Entry, base: BaseVersion) -> Result<Staleness, Rejection> {
         if base.0 > entry.version.0 || base.0 < BaseVersion::OTHER_EPOCH.0 {
@@ -388,14 +369,10 @@ impl DecisionContext<'_> {
         writer
     }
 
-    /// The scope that `document` belongs to, if the caller may write there.
+    /// The scope that `document` belongs to.
     fn scope_for(&self, change: &Change, document: &Document) -> Result<Scope, Rejection> {
-        let scope = grant::scope_of(self.document_type, &change.key.id, document)
-            .map_err(|error| Rejection::new(RejectionCode::InvalidScope, error.to_string()))?;
-        if !is_active(Mutant::OldScopeOnly) {
-            self.check_write(&scope)?;
-        }
-        Ok(scope)
+        grant::scope_of(self.document_type, &change.key.id, document)
+            .map_err(|error| Rejection::new(RejectionCode::InvalidScope, error.to_string()))
     }
 
     /// Writes the time of the change where the model has a field for it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ClientId, DocumentKey, MutationId, Scope, ScopeNumber, Seq, UserId, Version},
-    model::Access,
+    model::Role,
     value::{Document, Timestamp},
 };
 
@@ -76,12 +76,12 @@ impl Writer {
 /// What a document gives to a user (`@grants`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
-    /// The user who gets access.
+    /// The user who gets it.
     pub user: UserId,
     /// The scope it opens.
     pub scope: Scope,
     /// The access that it gives.
-    pub access: Access,
+    pub role: Role,
     /// Who wrote the version that last set user or scope; none if another service wrote it.
     pub giver: Option<UserId>,
     /// Server time of that version.

@@ -11,8 +11,8 @@ use crate::{
     id::{DocumentId, Scope, UserId},
     membership::{Bounds, Memberships},
     model::{
-        Access, DefaultValue, DocumentType, FillError, Model, Placeholder, STORED_ID,
-        ScopeTemplate, Template,
+        DefaultValue, DocumentType, FillError, GrantRule, GrantedRole, Model, Placeholder, Role,
+        RoleSet, Roles, STORED_ID, ScopeTemplate, Template,
     },
     value::{Document, Timestamp, Value},
 };
@@ -28,13 +28,20 @@ pub struct Identity {
     pub expires_at: Timestamp,
 }
 
-/// Access to scopes, by claims and by memberships, bounded in number and in text.
+/// The roles of a user in scopes, by claims and by memberships, bounded in number and in text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    scopes: BTreeMap<Scope, Access>,
+    /// The user who has them.
+    user: Option<UserId>,
+    /// The scopes whose documents the user may see.
+    scopes: BTreeMap<Scope, RoleSet>,
+    /// Scopes with roles that do not show them. None of them is in `scopes`.
+    unseen: BTreeMap<Scope, RoleSet>,
     /// The bytes of their names.
     text_bytes: usize,
     bounds: Arc<Bounds>,
+    /// The numbers of the roles.
+    roles: Arc<Roles>,
 }
 
 impl Grants {
@@ -56,10 +63,16 @@ impl Grants {
         bounds: &Arc<Bounds>,
     ) -> Result<Self, FillError> {
         let mut grants = Self {
+            user: Some(identity.user.clone()),
             bounds: Arc::clone(bounds),
+            roles: Arc::clone(&model.roles),
             ..Self::default()
         };
         for rule in &model.grants {
+            let roles = grants.granted(rule, identity);
+            if roles.is_empty() {
+                continue;
+            }
             let scopes = match rule
                 .scope
                 .fill_all(|path| claim_texts(&identity.claims, path))
@@ -69,7 +82,7 @@ impl Grants {
                 Ok(scopes) => scopes,
             };
             for scope in scopes {
-                if !grants.add(&scope, rule.access) {
+                if !grants.add(&scope, roles, rule.reads) {
                     return Err(FillError::TooMany);
                 }
             }
@@ -77,26 +90,53 @@ impl Grants {
         Ok(grants)
     }
 
-    /// Adds what memberships give. Memberships beyond the bounds are left out: the oldest stay.
+    /// The roles that a rule gives to the claims.
+    fn granted(&self, rule: &GrantRule, identity: &Identity) -> RoleSet {
+        let set_of = |role: &Role| self.roles.set_of(role).unwrap_or_default();
+        match &rule.role {
+            GrantedRole::Fixed(role) => set_of(role),
+            GrantedRole::Claim(path) => {
+                let names = claim_texts(&identity.claims, path).into_iter();
+                let roles = names.filter_map(|name| Role::of(&name));
+                roles.fold(RoleSet::NONE, |roles, role| roles.with(set_of(&role)))
+            }
+        }
+    }
+
+    /// Adds what memberships give. Memberships beyond the bounds are left out: the oldest stay. A role that this model does
+    /// not name is one of the model that leads, and shows the scope.
     #[must_use]
     pub fn with(mut self, memberships: &Memberships) -> Self {
         for (_, membership) in memberships.oldest_first() {
-            self.add(&membership.scope, membership.access);
+            let roles = self.roles.set_of(&membership.role);
+            self.add(&membership.scope, roles.unwrap_or(RoleSet::READ), true);
         }
         self
     }
 
-    /// Adds a scope if it fits. Returns whether it did.
-    fn add(&mut self, scope: &Scope, access: Access) -> bool {
+    /// Adds roles in a scope if it fits. Returns whether it did.
+    fn add(&mut self, scope: &Scope, roles: RoleSet, reads: bool) -> bool {
         if let Some(held) = self.scopes.get_mut(scope) {
-            *held = access.max(*held);
+            *held = held.with(roles);
             return true;
         }
+        if let Some(held) = self.unseen.get_mut(scope) {
+            *held = held.with(roles);
+            if reads && let Some((scope, roles)) = self.unseen.remove_entry(scope) {
+                self.scopes.insert(scope, roles);
+            }
+            return true;
+        }
+        let count = self.scopes.len() + self.unseen.len();
         let text_bytes = self.text_bytes + scope.as_str().len();
-        let fits = self.scopes.len() < self.bounds.scopes && text_bytes <= self.bounds.text_bytes;
+        let fits = count < self.bounds.scopes && text_bytes <= self.bounds.text_bytes;
         if fits {
             self.text_bytes = text_bytes;
-            self.scopes.insert(scope.clone(), access);
+            let scopes = match reads {
+                true => &mut self.scopes,
+                false => &mut self.unseen,
+            };
+            scopes.insert(scope.clone(), roles);
         }
         fits
     }
@@ -111,9 +151,37 @@ impl Grants {
         self.scopes.contains_key(scope)
     }
 
-    /// Whether documents of `scope` may be changed.
-    pub fn can_write(&self, scope: &Scope) -> bool {
-        self.scopes.get(scope) == Some(&Access::Write)
+    /// The roles that the user has in `scope`.
+    pub fn roles(&self, scope: &Scope) -> RoleSet {
+        let roles = self.scopes.get(scope).or_else(|| self.unseen.get(scope));
+        roles.copied().unwrap_or_default()
+    }
+
+    /// The roles that the user has anywhere.
+    pub fn all_roles(&self) -> RoleSet {
+        let held = self.scopes.values().chain(self.unseen.values());
+        held.fold(RoleSet::NONE, |all, held| all.with(*held))
+    }
+
+    /// The names of roles.
+    pub fn names(&self, roles: RoleSet) -> impl Iterator<Item = &str> {
+        self.roles.names(roles)
+    }
+
+    /// The names of the roles that the user has in `scope`.
+    pub fn role_names(&self, scope: &Scope) -> impl Iterator<Item = &str> {
+        self.names(self.roles(scope))
+    }
+
+    /// Whether the user may do this to some documents of a type in `scope`: to all of them, or to own ones.
+    pub fn may_some(&self, scope: &Scope, roles: RoleSet) -> bool {
+        let held = self.roles(scope);
+        held.meets(roles) || !held.is_empty() && roles.meets(RoleSet::OWNER)
+    }
+
+    /// The user who has them, if they are those of an identity.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
     }
 
     /// All scopes that may be seen, in order.
@@ -121,11 +189,12 @@ impl Grants {
         self.scopes.keys()
     }
 
-    /// The scopes that may be changed, in order.
+    /// The scopes in which documents of some type may be changed: those that may be seen, and then the others, each in
+    /// order.
     pub fn writable(&self) -> impl Iterator<Item = &Scope> {
-        self.scopes
-            .iter()
-            .filter(|(_, access)| **access == Access::Write)
+        let scopes = self.scopes.iter().chain(&self.unseen);
+        scopes
+            .filter(|(_, held)| self.roles.may_change(**held))
             .map(|(scope, _)| scope)
     }
 }
@@ -174,7 +243,7 @@ fn nobodys() -> Scope {
     Scope::new("%").expect("one character is a usable name")
 }
 
-/// What a document gives, if its type is one of memberships and its fields name a user, a scope and an access.
+/// What a document gives, if its type is one of memberships and its fields name a user, a scope and a role.
 pub fn membership_of(
     document_type: &DocumentType,
     id: &DocumentId,
@@ -184,15 +253,14 @@ pub fn membership_of(
     let scope = rule.scope.fill(|path| field_text(id, document, path));
     let scope = scope.ok()?;
     let text = |template: &Template| template.fill(|path| field_text(id, document, path)).ok();
-    let access = match text(&rule.access)?.as_str() {
-        "READ" => Access::Read,
-        "WRITE" => Access::Write,
-        _ => return None,
-    };
+    let role = Role::of(&text(&rule.access)?)?;
+    if matches!(role, Role::Named(_)) && !rule.roles.contains(&role) {
+        return None;
+    }
     Some(Membership {
         user: UserId::new(&text(&rule.to)?).ok()?,
         scope,
-        access,
+        role,
         giver: None,
         since: Timestamp::EPOCH,
     })
@@ -231,7 +299,11 @@ fn claim_text(json: &Json) -> Option<String> {
 }
 
 fn field_text(id: &DocumentId, document: &Document, path: &Placeholder) -> Option<String> {
-    let name = path.path().first()?;
+    document_text(id, document, path.path().first()?)
+}
+
+/// The value of a field by its stored name, if it can stand in a template.
+pub(crate) fn document_text(id: &DocumentId, document: &Document, name: &str) -> Option<String> {
     if name == STORED_ID {
         return Some(id.as_str().to_owned());
     }

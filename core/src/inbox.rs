@@ -13,7 +13,7 @@ use crate::{
     entry::Entry,
     grant::{self, Grants},
     id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId, Version},
-    model::Model,
+    model::{Model, RoleSet},
     mutant::{Mutant, is_active},
     push::{RememberedOutcome, ResolutionHash},
     value::{Document, Timestamp, document_bytes, fit::fit},
@@ -71,8 +71,26 @@ impl OpenConflict {
     /// user may.
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
         model.is_in_use(&self.key.type_name)
-            && grants.can_write(&self.scope)
+            && self.is_settled_by(model, grants)
             && self.shows_only_readable(model, grants)
+    }
+
+    /// Whether the user may update or delete the document. Its owner is the one that the document names which the change met,
+    /// or if that had been deleted, the change.
+    fn is_settled_by(&self, model: &Model, grants: &Grants) -> bool {
+        let document_type = model.stored_type(&self.key.type_name);
+        let Some((rights, user)) = document_type.map(|it| &it.rights).zip(grants.user()) else {
+            return false;
+        };
+        let held = grants.roles(&self.scope);
+        let document = self
+            .theirs
+            .as_ref()
+            .or_else(|| self.pending.mine.document());
+        let owns = document.is_some_and(|it| rights.owns(user, &self.key.id, it));
+        let resolving = rights.resolving();
+        grants.can_read(&self.scope)
+            && (held.meets(resolving) || owns && resolving.meets(RoleSet::OWNER))
     }
 
     /// Whether the user may read the document that the change met, and that document with the change, where the model puts

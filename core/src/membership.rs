@@ -159,10 +159,10 @@ pub fn decline(
     (writes, Some(declined))
 }
 
-/// Whether both give the same user the same access, or neither gives any. The giver does not count.
+/// Whether both give the same user the same role, or neither gives any. The giver does not count.
 pub fn open_the_same(one: Option<&Membership>, other: Option<&Membership>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => one.names_as(other) && one.access == other.access,
+        (Some(one), Some(other)) => one.names_as(other) && one.role == other.role,
         (one, other) => one.is_none() && other.is_none(),
     }
 }

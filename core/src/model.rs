@@ -6,17 +6,19 @@ mod ambiguity;
 mod constraint;
 mod parse;
 pub mod plan;
+mod rights;
 mod scalar;
 mod scope;
 mod template;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use regex::Regex;
 
 pub use self::{
     ambiguity::FieldAmbiguity,
     parse::{Diagnostic, Diagnostics, Severity, default_plural, default_singular, is_root_taken},
+    rights::{OWNER, Operation, Role, RoleSet, Roles, TypeRights},
     scalar::Scalar,
     scope::{ScopeTemplate, Segment, is_canonical},
     template::{FillError, Placeholder, Template, TemplateError},
@@ -31,6 +33,8 @@ use crate::{
 pub struct Model {
     /// Who may see and change what, from the token's claims (`extend schema @grant`).
     pub grants: Vec<GrantRule>,
+    /// The roles that the model names.
+    pub roles: Arc<Roles>,
     /// The synced types, in the order of the file.
     pub types: Vec<Arc<DocumentType>>,
     /// Types without `@collection`: embedded documents, by name.
@@ -111,22 +115,24 @@ impl Model {
     }
 }
 
-/// One `@grant`: an identity whose claims fill the template has `access` to the scope.
+/// One `@grant`: an identity whose claims fill the template has a role in the scope.
 #[derive(Debug, Clone)]
 pub struct GrantRule {
     /// A template over the token's claims.
     pub scope: ScopeTemplate,
-    /// What it gives.
-    pub access: Access,
+    /// The role that it gives.
+    pub role: GrantedRole,
+    /// Whether it shows the documents of the scope (`read`).
+    pub reads: bool,
 }
 
-/// What a grant allows; WRITE includes READ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Access {
-    /// See the documents of a scope.
-    Read,
-    /// See and change them.
-    Write,
+/// The role that a `@grant` gives.
+#[derive(Debug, Clone)]
+pub enum GrantedRole {
+    /// Always this one.
+    Fixed(Role),
+    /// Those that a claim names.
+    Claim(Placeholder),
 }
 
 /// A synced type (`@collection`).
@@ -165,6 +171,8 @@ pub struct DocumentType {
     pub fields: Vec<Field>,
     /// Fields resolved to another document (`@reference`).
     pub references: Vec<Reference>,
+    /// Who may change its documents.
+    pub rights: TypeRights,
     /// Set when the documents of this type are memberships (`@grants`).
     pub membership: Option<MembershipRule>,
     /// The stored names of the fields of each `@index`, in the order of the file.
@@ -284,6 +292,10 @@ pub struct Field {
     pub default: Option<DefaultValue>,
     /// Clients cannot set it.
     pub read_only: bool,
+    /// Clients set it at creation only (`@immutable`).
+    pub immutable: bool,
+    /// The roles that may write it, if not all that may write the document (`@access`).
+    pub writers: Option<RoleSet>,
     /// What its values must satisfy.
     pub constraint: Constraint,
     /// How overlapping edits are joined.
@@ -458,14 +470,31 @@ pub struct Reference {
 }
 
 /// `@grants` on a type: each of its documents gives a user access to a scope.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MembershipRule {
     /// The scope it opens, a template over the stored names of the document's fields.
     pub scope: ScopeTemplate,
     /// The user it is for: one field, and the text around it.
     pub to: Template,
-    /// A template that yields READ or WRITE; anything else gives nothing.
+    /// A template that yields the name of a role: READ, WRITE or one of `roles`. Anything else gives nothing.
     pub access: Template,
+    /// The roles beside READ and WRITE that documents can give.
+    pub roles: Vec<Role>,
+}
+
+impl fmt::Debug for MembershipRule {
+    /// Stores keep this text, by which they know that documents give something else. A rule without named roles has the
+    /// text that it had before there were any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("MembershipRule");
+        text.field("scope", &self.scope)
+            .field("to", &self.to)
+            .field("access", &self.access);
+        if !self.roles.is_empty() {
+            text.field("roles", &self.roles);
+        }
+        text.finish()
+    }
 }
 
 /// A type that is stored inside documents.

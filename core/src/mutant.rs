@@ -96,6 +96,12 @@ pub enum Mutant {
     InboxUnbounded,
     /// 4.11: the conflicts of all users of a document count together.
     InboxShared,
+    /// 4.14: who may do something to documents of a type may do everything.
+    AnyRight,
+    /// 4.14: everybody who may write a document may write all of its fields.
+    FieldsFree,
+    /// 4.14: a create that meets a living document needs no UPDATE.
+    CreateOverwrites,
     /// 6.1: a ring releases writes in the order of their arrival.
     NoHoldBack,
     /// 6.3: rings continue after a restart of the tail.

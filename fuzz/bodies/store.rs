@@ -22,7 +22,7 @@ use tidegate_core::{
     },
     inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict, ResolvedConflict},
     membership::{Bounds, GiverAndUser, UserChange},
-    model::Access,
+    model::Role,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome, ResolutionHash},
     transaction::{ExpiryQuery, Reads, Writes},
@@ -244,7 +244,7 @@ fn entry(number: i32, version: i32) -> Entry {
     let member = Membership {
         user: user(),
         scope: scope(SCOPES[1]),
-        access: Access::Write,
+        role: Role::Write,
         giver: Some(user()),
         since: Timestamp::EPOCH,
     };

@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 92] = [
+pub const CATALOGUE: [Broken; 95] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -83,6 +83,9 @@ pub const CATALOGUE: [Broken; 92] = [
     Broken { fault: Fault::Gateway(Mutant::Absolute), rule: "4.8", says: "differences are written as absolute values" },
     Broken { fault: Fault::Gateway(Mutant::InboxUnbounded), rule: "4.11", says: "any number of conflicts of one user and document wait" },
     Broken { fault: Fault::Gateway(Mutant::InboxShared), rule: "4.11", says: "the conflicts of all users of a document count together" },
+    Broken { fault: Fault::Gateway(Mutant::AnyRight), rule: "4.14", says: "who may do something to documents of a type may do everything" },
+    Broken { fault: Fault::Gateway(Mutant::FieldsFree), rule: "4.14", says: "who may write a document may write all of its fields" },
+    Broken { fault: Fault::Gateway(Mutant::CreateOverwrites), rule: "4.14", says: "a create that meets a living document needs no UPDATE" },
     Broken { fault: Fault::Gateway(Mutant::NoHoldBack), rule: "6.1", says: "a ring releases what comes in the order in which it comes" },
     Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
     Broken { fault: Fault::Gateway(Mutant::RingsUnread), rule: "6.3", says: "a subscription that memberships woke does not read the rings" },

@@ -76,7 +76,8 @@ pub enum Op {
     Stranger { document: u8, what: u8, value: u8 },
     /// A client that waits for no answer sends two pushes.
     Hurry,
-    /// A user sends more stale changes of one document than the inbox keeps.
+    /// A user tries one change of a document that only its author may change, and sends more stale changes of another one
+    /// than the inbox keeps.
     Flood { user: u8 },
     /// A user unknown to all others pushes from more clients than the gateway remembers of one user.
     Crowd,

@@ -37,6 +37,8 @@ pub enum Property {
     NoRevival,
     /// No page or answer shows an ungranted scope, and no write enters one.
     Isolation,
+    /// No user changes what its roles do not allow.
+    Allowed,
     /// Seqs are unique, gap-free, and in the order of commits.
     Order,
     /// No silent gap: the client knows what its checkpoint has passed.

@@ -96,6 +96,14 @@ type Memo @collection(name: "memos") @scope(by: "all") @conflict(policy: MANUAL)
   title: String
 }
 
+type Board @collection(name: "boards") @scope(by: "all") @conflict(policy: CLIENT_WINS)
+  @owner(by: "author") @allow(role: WRITE, do: [CREATE]) @allow(role: OWNER, do: [UPDATE]) {
+  id: ID!
+  author: String!
+  sealed: String @immutable
+  title: String
+}
+
 type Member @collection(name: "members") @scope(by: "all") @conflict(policy: CLIENT_WINS)
   @grants(scope: "team:{team}", to: "{person}", access: "{access}") {
   id: ID!
@@ -156,8 +164,8 @@ pub(crate) fn sdl(edition: Edition, rule: &str) -> String {
 }
 
 /// All types of both models, in the order in which a store numbers them.
-pub(crate) fn types() -> [TypeName; 6] {
-    ["Task", "Note", "Card", "Memo", "Member", "Gift"]
+pub(crate) fn types() -> [TypeName; 7] {
+    ["Task", "Note", "Card", "Memo", "Board", "Member", "Gift"]
         .map(|name| TypeName::new(name).expect("types of the model have good names"))
 }
 
@@ -262,6 +270,11 @@ pub(crate) fn memo() -> DocumentKey {
     key("Memo", "x")
 }
 
+/// The document that its author alone may change.
+pub(crate) fn board() -> DocumentKey {
+    key("Board", "x")
+}
+
 /// The membership of a user in a team.
 pub(crate) fn member(user: &str, team: &str) -> DocumentKey {
     key("Member", &format!("{user}-{team}"))
@@ -284,7 +297,7 @@ pub(crate) fn audience(user: &str, number: u8) -> Value {
     Value::String(scope)
 }
 
-/// Whether documents are in the scope that no user edits by hand: memos and memberships.
+/// Whether documents are in the scope that no user edits by hand: memos, boards and memberships.
 pub(crate) fn has_others(scope: &Scope) -> bool {
     scope.as_str() == "all"
 }

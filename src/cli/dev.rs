@@ -216,6 +216,19 @@ fn dev_claims() -> Map<String, Value> {
     Map::from_iter([("teams".to_owned(), json!(["demo"]))])
 }
 
+/// The development key in `data`, where a gateway has made it.
+pub(super) fn existing_signing_key(data: &Path) -> Result<SigningKey, CliError> {
+    let path = data.join("dev.key");
+    match path.exists() {
+        true => signing_key(data),
+        false => Err(format!(
+            "there is no key {}, by which tokens could be checked",
+            path.display()
+        )
+        .into()),
+    }
+}
+
 /// The development key in `data`, made at the first use and readable by its owner alone.
 pub(super) fn signing_key(data: &Path) -> Result<SigningKey, CliError> {
     let path = data.join("dev.key");

@@ -1,6 +1,11 @@
 //! `collect` and `rotate-epoch`: maintenance of a store. An embedded one must not be open in a gateway.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -56,6 +61,16 @@ pub(super) struct StoreTarget {
 }
 
 impl StoreArgs {
+    /// The configuration, if one is named.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The directory of `dev`'s store and key.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
     pub(super) fn resolve(&self) -> Result<StoreTarget, CliError> {
         let (config, model) = match (&self.config, &self.store) {
             (Some(path), _) => {
@@ -120,11 +135,22 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> CliResult {
 impl StoreTarget {
     /// Opens an existing store: maintenance never makes or converts one by mistake.
     pub(super) async fn existing(&self) -> Result<Arc<dyn Store>, CliError> {
+        self.expect_store().await?;
+        Ok(app::open(&self.config, &self.model).await?.0)
+    }
+
+    /// The same to read alone. In MongoDB nothing is made or written.
+    pub(super) async fn existing_to_read(&self) -> Result<Arc<dyn Store>, CliError> {
+        self.expect_store().await?;
+        Ok(app::open_to_read(&self.config, &self.model).await?)
+    }
+
+    async fn expect_store(&self) -> CliResult {
         let Self { config, model, .. } = self;
         let Examined { presence, findings } = app::examine(config, model).await?;
         refuse_obstacles(&findings)?;
         match presence {
-            StorePresence::Current => Ok(app::open(config, model).await?.0),
+            StorePresence::Current => Ok(()),
             StorePresence::None => Err(format!("there is no store in {}", config.url).into()),
             StorePresence::Convertible => {
                 let reason = "has the format before; start a gateway of this version first, which converts it";

@@ -103,7 +103,8 @@ fn report(erased: &Erased, was_erased: bool) {
     ));
 }
 
-fn document_key(model: &Model, text: &str) -> Result<DocumentKey, CliError> {
+/// A document by its type and id.
+pub(super) fn document_key(model: &Model, text: &str) -> Result<DocumentKey, CliError> {
     let (name, id) = text
         .split_once('/')
         .ok_or_else(|| format!("{text:?} is no document; write it as TYPE/ID"))?;

@@ -3,7 +3,7 @@
 use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::{
     change::RejectionCode,
-    model::{Access, Policy},
+    model::Policy,
     outcome::{Rule, Status, Taken},
     view::ChangeKind,
 };
@@ -20,7 +20,6 @@ pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
         .register(RULE.register())
         .register(ERROR_CODE.register())
         .register(START.register())
-        .register(ACCESS.register())
         .register(SIDE.register())
 }
 
@@ -177,15 +176,6 @@ pub(super) static START: ApiEnum<Start> = ApiEnum {
             "NOW",
             "At what is there now: for clients that pull by themselves.",
         ),
-    ],
-};
-
-pub(super) static ACCESS: ApiEnum<Access> = ApiEnum {
-    name: "SyncAccess",
-    description: "What may be done in a scope.",
-    values: &[
-        (Access::Read, "READ", "Its documents may be seen."),
-        (Access::Write, "WRITE", "They may be changed as well."),
     ],
 };
 

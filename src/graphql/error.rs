@@ -8,7 +8,11 @@ use serde_json::{Map, Value as Json, json};
 use tidegate_core::{id::NameError, membership::DECLINED_MAX, push::PushRefusal};
 
 use super::request::{RequestError, RequestErrorKind};
-use crate::{auth::AuthError, quota::Exhausted, sync::SyncError};
+use crate::{
+    auth::{AuthError, TOKEN_BYTES_MAX},
+    quota::Exhausted,
+    sync::SyncError,
+};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $meaning:literal;)*) => {
@@ -213,6 +217,11 @@ impl From<AuthError> for ClientError {
                 Code::Unauthenticated,
                 "The token is not accepted; it may have expired. Get a new one and try again.",
             ),
+            AuthError::TooLong => Self::new(
+                Code::Unauthenticated,
+                format!("The token has more than {TOKEN_BYTES_MAX} bytes. Give many scopes by memberships (`@grants`), and not by claims."),
+            )
+            .with("max", TOKEN_BYTES_MAX),
             AuthError::KeysUnavailable => Self::new(
                 Code::Unavailable,
                 "The token cannot be verified now, because the key server cannot be reached. Try again.",
@@ -295,7 +304,7 @@ impl From<SyncError> for ClientError {
                 "`checkpoint` is not one of this gateway's. Send it back exactly as it came, or leave it out to start again.",
             ),
             SyncError::Grants(_) => {
-                let message = "The token's claims open more scopes than one user may have.";
+                let message = "The token's claims open more scopes than one user may have; memberships (`@grants`) that are too many are left out instead.";
                 Self::new(Code::Forbidden, message).beyond("user_scopes")
             }
             SyncError::Expired => Self::from(AuthError::Refused),

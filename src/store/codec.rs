@@ -27,7 +27,7 @@ use tidegate_core::{
         ClientId, DocumentId, DocumentKey, MutationId, NameError, Scope, Seq, TypeName, UserId,
         Version,
     },
-    model::Access,
+    model::Role,
     transaction::Misfit,
     value::{Timestamp, TimestampError},
     view::Unreadable,
@@ -256,7 +256,10 @@ fn encode_membership(membership: &Membership) -> RawDocumentBuf {
     let mut raw = RawDocumentBuf::new();
     raw.append(cstr!("u"), membership.user.as_str());
     raw.append(cstr!("s"), membership.scope.as_str());
-    raw.append(cstr!("w"), membership.access == Access::Write);
+    raw.append(cstr!("w"), membership.role == Role::Write);
+    if let Role::Named(name) = &membership.role {
+        raw.append(cstr!("r"), &**name);
+    }
     if let Some(giver) = &membership.giver {
         raw.append(cstr!("b"), giver.as_str());
     }
@@ -265,7 +268,8 @@ fn encode_membership(membership: &Membership) -> RawDocumentBuf {
 }
 
 /// Reads a membership. A record of an earlier version names neither the giver nor the time: it counts as the oldest,
-/// and as given by a service. An index has null where there is no value.
+/// and as given by a service. One that gives a named role says READ to such a version. An index has null where there is no
+/// value.
 ///
 /// # Errors
 /// [`CodecError`] when the bytes are not of that form.
@@ -274,9 +278,10 @@ pub(crate) fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecEr
     Ok(Membership {
         user: UserId::new(text(raw, "u")?)?,
         scope: Scope::new(text(raw, "s")?)?,
-        access: match may_write.ok_or(CodecError::Field("w"))? {
-            true => Access::Write,
-            false => Access::Read,
+        role: match (raw.get("r")?, may_write.ok_or(CodecError::Field("w"))?) {
+            (None | Some(RawBsonRef::Null), true) => Role::Write,
+            (None | Some(RawBsonRef::Null), false) => Role::Read,
+            (Some(_), _) => Role::of(text(raw, "r")?).ok_or(CodecError::Field("r"))?,
         },
         giver: match raw.get("b")? {
             None | Some(RawBsonRef::Null) => None,

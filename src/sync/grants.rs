@@ -141,9 +141,7 @@ impl GrantCache {
 mod tests {
     use std::collections::BTreeMap;
 
-    use tidegate_core::{
-        entry::Membership, membership::UserState, model::Access, value::Timestamp,
-    };
+    use tidegate_core::{entry::Membership, membership::UserState, model::Role, value::Timestamp};
 
     use super::*;
     use crate::fixtures::{key, scope, user};
@@ -153,7 +151,7 @@ mod tests {
             let membership = Membership {
                 user: user("alice"),
                 scope: scope(&format!("team:{n}")),
-                access: Access::Read,
+                role: Role::Read,
                 giver: None,
                 since: Timestamp::EPOCH,
             };

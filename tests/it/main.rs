@@ -31,6 +31,7 @@ mod models;
 mod mongo;
 mod operations;
 mod packaging;
+mod permissions;
 mod pull;
 mod push;
 mod schema;

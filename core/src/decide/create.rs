@@ -25,6 +25,9 @@ pub(super) fn decide(
 ) -> Result<Decision, Rejection> {
     let document = complete(context, document)?;
     let scope = context.scope_for(change, &document)?;
+    if !is_active(Mutant::OldScopeOnly) {
+        context.check_create(change, &document, &scope)?;
+    }
     let new_document = NewDocument {
         context,
         change,
@@ -32,6 +35,7 @@ pub(super) fn decide(
         scope,
     };
     let Some(entry) = entry else {
+        new_document.check_fields()?;
         let restarts = is_active(Mutant::VersionsRestart);
         let floor = if restarts {
             Version::NONE
@@ -44,7 +48,7 @@ pub(super) fn decide(
     if !context.grants.can_read(&entry.scope) {
         return Err(id_taken());
     }
-    context.check_write(&entry.scope)?;
+    new_document.check_over(entry)?;
     if let Some(base) = base.filter(|base| base.0 > entry.version.0) {
         return Err(context.version_unknown(base));
     }
@@ -76,6 +80,66 @@ impl<'a> NewDocument<'a> {
             entry,
             change: self.change,
         }
+    }
+
+    fn check_fields(&self) -> Result<(), Rejection> {
+        let Self {
+            context,
+            change,
+            document,
+            scope,
+        } = self;
+        context.check_new_fields(change, document, scope)
+    }
+
+    /// Whether the caller may create the document over what is there. A tombstone is replaced by a new document, which leaves
+    /// its scope. A living document is changed (rules.md 4.14), unless all of it is as it is.
+    fn check_over(&self, entry: &'a Entry) -> Result<(), Rejection> {
+        let Self {
+            context,
+            change,
+            document,
+            scope,
+        } = self;
+        if entry.is_deleted() {
+            if entry.scope != *scope && !is_active(Mutant::NewScopeOnly) {
+                context.check_create(change, document, &entry.scope)?;
+            }
+            return self.check_fields();
+        }
+        if self.equals(entry) || is_active(Mutant::CreateOverwrites) {
+            return Ok(());
+        }
+        let mut wanted = entry.body.clone().unwrap_or_default();
+        for field in self.settable() {
+            let name = &field.stored_as;
+            match document.get(name) {
+                Some(mine) if self.speaks_of(field, mine) => {
+                    wanted.insert(name.clone(), mine.clone());
+                }
+                None if context.policy != Policy::Merge => {
+                    wanted.remove(name);
+                }
+                _ => {}
+            }
+        }
+        let scope = context.scope_for(change, &wanted).ok();
+        context.check_edit(entry, &wanted, scope.as_ref())
+    }
+
+    /// The fields that a create can set.
+    fn settable(&self) -> impl Iterator<Item = &'a Field> + use<'a> {
+        let fields = self.context.document_type.fields.iter();
+        fields.filter(|field| !field.read_only && !field.retired)
+    }
+
+    /// Whether the document is there already.
+    fn equals(&self, entry: &Entry) -> bool {
+        self.settable().all(|field| {
+            let name = &field.stored_as;
+            let theirs = update::current(entry, name);
+            self.context.same(name, self.document.get(name), theirs)
+        })
     }
 
     fn over_tombstone(
@@ -110,21 +174,11 @@ impl<'a> NewDocument<'a> {
 
     fn over_live(self, entry: &'a Entry) -> Result<Decision, Rejection> {
         let (context, rebase) = (self.context, self.onto(entry));
-        let settable = || {
-            context
-                .document_type
-                .fields
-                .iter()
-                .filter(|field| !field.read_only && !field.retired)
-        };
-        let equal = settable().all(|f| {
-            let name = &f.stored_as;
-            context.same(name, self.document.get(name), update::current(entry, name))
-        });
-        if equal {
+        if self.equals(entry) {
             return Ok(Decision::keep(Status::Applied, None));
         }
-        let fields: Vec<FieldOutcome> = settable()
+        let fields: Vec<FieldOutcome> = self
+            .settable()
             .filter_map(|field| self.decide(entry, field).transpose())
             .collect::<Result<_, _>>()?;
         if context.leaves_open() {
@@ -160,7 +214,7 @@ impl<'a> NewDocument<'a> {
         let context = self.context;
         let mine = self.document.get(&field.stored_as);
         if context.policy == Policy::Merge {
-            let Some(mine) = mine.filter(|mine| self.named_fields(field, mine)) else {
+            let Some(mine) = mine.filter(|mine| self.speaks_of(field, mine)) else {
                 return Ok(None);
             };
             let edit = FieldUpdate {
@@ -198,9 +252,12 @@ impl<'a> NewDocument<'a> {
         }))
     }
 
-    /// Whether a value counts. Null and a default are in a create without the user's intent, and must not undo what
-    /// others have written since.
-    fn named_fields(&self, field: &Field, mine: &Value) -> bool {
+    /// Whether a value counts. Under MERGE null and a default are in a create without the user's intent, and must not undo
+    /// what others have written since.
+    fn speaks_of(&self, field: &Field, mine: &Value) -> bool {
+        if self.context.policy != Policy::Merge {
+            return true;
+        }
         let default = default_value(self.context, field).ok().flatten();
         !mine.is_null() && default.as_ref() != Some(mine)
     }

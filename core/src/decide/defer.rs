@@ -90,7 +90,7 @@ impl Rebase<'_> {
         }))
     }
 
-    /// The scope in which the document would be. The caller must have the right to write to it. An edit of a deleted
+    /// The scope in which the document would be. The caller must have the right to put it there. An edit of a deleted
     /// document need not name it.
     fn target_scope(&self, mine: &ClientChange) -> Result<Option<Scope>, Rejection> {
         let Self {
@@ -108,7 +108,11 @@ impl Rebase<'_> {
         document.extend(fields.clone());
         check_bytes("the document", &document)?;
         match grant::scope_of(context.document_type, &change.key.id, &document) {
-            Ok(scope) => context.check_write(&scope).map(|()| Some(scope)),
+            Ok(scope) if scope == entry.scope => Ok(Some(scope)),
+            Ok(scope) => {
+                context.check_create(change, &document, &scope)?;
+                Ok(Some(scope))
+            }
             Err(error) if entry.body.is_some() => Err(Rejection::new(
                 RejectionCode::InvalidScope,
                 error.to_string(),

@@ -15,7 +15,8 @@ pub(super) fn decide(
     change: &Change,
     base: BaseVersion,
 ) -> Result<Decision, Rejection> {
-    let entry = context.writable(entry)?;
+    let entry = context.visible(entry)?;
+    context.check_delete(entry)?;
     let rebase = Rebase {
         context,
         entry,

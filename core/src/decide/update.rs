@@ -8,7 +8,7 @@ use super::{
     prune_writers,
 };
 use crate::{
-    change::{BaseVersion, Change, Rejection, RejectionCode},
+    change::{Action, BaseVersion, Change, Rejection, RejectionCode},
     entry::Entry,
     grant,
     inbox::ClientChange,
@@ -32,12 +32,13 @@ pub(super) fn decide(
     edit: &UpdateFields<'_>,
 ) -> Result<Decision, Rejection> {
     check_set(context, edit.set)?;
-    let entry = context.writable(entry)?;
+    let entry = context.visible(entry)?;
     let rebase = Rebase {
         context,
         entry,
         change,
     };
+    rebase.check_wanted(edit)?;
     let mine = || ClientChange::Changed(edit.set.clone());
     let conflict = |fields| Ok(Decision::keep(Status::Conflict, fields));
     match context.staleness(entry, edit.base)? {
@@ -69,7 +70,8 @@ pub(super) fn change_nothing(
     entry: Option<&Entry>,
     base: BaseVersion,
 ) -> Result<Decision, Rejection> {
-    let entry = context.writable(entry)?;
+    let entry = context.visible(entry)?;
+    context.check_update(entry)?;
     let status = match context.staleness(entry, base)? {
         Staleness::OfDeleted => Status::Conflict,
         Staleness::Clean | Staleness::Stale(_) => Status::Applied,
@@ -92,6 +94,23 @@ pub(super) struct ResolvedField {
 }
 
 impl Rebase<'_> {
+    /// Whether the caller may make the update that it asks for. A field that it sets to what it saw there is no part of it:
+    /// if such a value would be written, [`Self::write`] asks about it.
+    fn check_wanted(&self, edit: &UpdateFields<'_>) -> Result<(), Rejection> {
+        let Self { context, entry, .. } = *self;
+        let Some(body) = &entry.body else {
+            return context.check_update(entry);
+        };
+        let mut wanted = body.clone();
+        wanted.extend(edit.set.iter().filter_map(|(name, mine)| {
+            let seen = edit.seen.and_then(|seen| seen.get(name));
+            let as_seen = seen.is_some() && context.same(name, Some(mine), seen);
+            (!as_seen).then(|| (name.clone(), mine.clone()))
+        }));
+        let scope = context.scope_for(self.change, &wanted).ok();
+        context.check_edit(entry, &wanted, scope.as_ref())
+    }
+
     /// Settles one field of a stale change (rules.md 4.7 and 4.8).
     pub(super) fn merge_stale(
         &self,
@@ -296,7 +315,12 @@ impl Rebase<'_> {
             }
             next.field_versions.insert(outcome.field.clone(), version);
         }
-        next.scope = context.scope_for(change, &body)?;
+        let scope = context.scope_for(change, &body)?;
+        let is_create = matches!(change.action, Action::Create { .. });
+        if !(is_create && is_active(Mutant::CreateOverwrites)) {
+            context.check_edit(entry, &body, Some(&scope))?;
+        }
+        next.scope = scope;
         next.membership = grant::membership_of(context.document_type, &change.key.id, &body);
         next.body = Some(body);
         context.stamp_time(&mut next);

@@ -12,6 +12,7 @@ mod indexes;
 mod keys;
 mod names;
 mod report;
+mod rights;
 mod roots;
 mod sdl;
 mod stored_types;
@@ -36,10 +37,8 @@ pub use self::{
     roots::{default_plural, default_singular, is_root_taken},
 };
 use super::{
-    Access, DocumentType, EmbeddedType, EnumType, EnumValue, GrantRule, LIST_ITEMS_MAX, Model,
+    DocumentType, EmbeddedType, EnumType, EnumValue, GrantRule, LIST_ITEMS_MAX, Model, Roles,
 };
-
-const ACCESSES: [(&str, Access); 2] = [("READ", Access::Read), ("WRITE", Access::Write)];
 
 /// Parses SDL; `file` names it in the mistakes. Broken syntax is reported alone, since half a document would show many
 /// mistakes that follow from it.
@@ -69,22 +68,28 @@ pub(super) fn warnings(file: &str, text: &str) -> Vec<Diagnostic> {
 
 fn read(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) -> Model {
     let outline = outline(sdl);
+    let mut roles = rights::roles(sdl);
+    rights::check_names(sdl, report);
+    rights::check_schema(sdl, report);
     let context = FieldContext {
         sdl,
         outline: &outline,
+        roles: &roles,
     };
     fields::check_endless(context, report);
     let embedded = sdl.embedded.iter();
     let embedded = embedded.map(|object| read_embedded(context, object, report));
     let embedded = embedded.map(|ty| (ty.name.clone(), ty)).collect();
     let grants = sdl.grants();
-    let grants = grants.filter_map(|grant| read_grant(grant, report));
+    let grants = grants.filter_map(|grant| read_grant(grant, &roles, report));
     let grants = grants.collect();
     let types = read_types(context, report);
     templates::check_meetings(sdl, report);
     check_reach(sdl, report);
+    roles.note_changing(&types);
     Model {
         grants,
+        roles: Arc::new(roles),
         types,
         embedded,
         enums: outline.enums,
@@ -112,6 +117,7 @@ fn outline(sdl: &Sdl<'_>) -> Model {
     let enums = enums.map(|def| (def.name.to_string(), read_enum(def)));
     Model {
         grants: Vec::new(),
+        roles: Arc::default(),
         types: Vec::new(),
         embedded: embedded.collect(),
         enums: enums.collect(),
@@ -140,7 +146,9 @@ fn read_embedded(
     report: &mut DiagnosticReport<'_>,
 ) -> EmbeddedType {
     for directive in object.directives.iter() {
-        if ["scope", "conflict", "grants", "index"].contains(&directive.name.as_str()) {
+        if ["scope", "conflict", "grants", "index", "allow", "owner"]
+            .contains(&directive.name.as_str())
+        {
             report.add(
                 directive.location(),
                 format!("{} has @{} and no @collection", object.name, directive.name),
@@ -157,11 +165,16 @@ fn read_embedded(
 
 fn read_grant(
     grant: DirectiveArguments<'_>,
+    roles: &Roles,
     report: &mut DiagnosticReport<'_>,
 ) -> Option<GrantRule> {
-    let scope = templates::read_claims(grant, "scope", report)?;
-    let access = grant.choice("access", &ACCESSES)?;
-    Some(GrantRule { scope, access })
+    let scope = templates::read_claims(grant, "scope", report);
+    let role = rights::read_granted(grant, roles, report);
+    Some(GrantRule {
+        scope: scope?,
+        role: role?,
+        reads: grant.boolean("read").unwrap_or(true),
+    })
 }
 
 fn read_types(

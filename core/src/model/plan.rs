@@ -14,7 +14,7 @@ pub use self::{
     renames::StoredRename,
 };
 use self::{fields::Comparison, renames::Owner};
-use super::{DocumentType, Field, Model};
+use super::{DocumentType, Field, Model, Operation};
 use crate::id::TypeName;
 
 /// What differs between two models.
@@ -164,6 +164,10 @@ fn type_differences(
             text(&old.membership) != text(&new.membership),
             Difference::Memberships,
         ),
+        (
+            rights(old_model, old) != rights(new_model, new),
+            Difference::Rights,
+        ),
         (old.conflict != new.conflict, Difference::Conflict),
         (
             references(old_model, old) != references(new_model, new),
@@ -182,6 +186,15 @@ fn type_differences(
     ];
     let differences = checks.into_iter().filter(|(differs, _)| *differs);
     differences.map(|(_, difference)| difference).collect()
+}
+
+/// Who may do what, by the names of the roles, and what names the owner.
+fn rights<'m>(model: &'m Model, of: &'m DocumentType) -> ([Vec<&'m str>; 3], Option<&'m str>) {
+    let roles = Operation::NAMES.map(|(_, operation)| {
+        let roles = of.rights.roles(operation);
+        model.roles.names(roles).collect()
+    });
+    (roles, of.rights.owner.as_deref())
 }
 
 fn loses_reference(old: &DocumentType, new: &DocumentType) -> bool {

@@ -4,6 +4,8 @@
 //! Two different shapes or values never give one text: values are escaped, and a model with two shapes that can be
 //! equal is refused ([`super::parse`]). The caller provides the values.
 
+use std::fmt;
+
 use super::template::{FillError, Placeholder, Template, TemplateError, TemplatePart};
 use crate::id::Scope;
 
@@ -193,6 +195,25 @@ impl ScopeTemplate {
                     Segment::Literal(literal) => literal == text,
                     Segment::Placeholder(_) => !text.is_empty() && is_canonical(text),
                 })
+    }
+}
+
+impl fmt::Display for ScopeTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let segments = match self {
+            Self::Segments(segments) => segments,
+            Self::Whole(placeholder) => return write!(f, "{{={placeholder}}}"),
+        };
+        for (i, segment) in segments.iter().enumerate() {
+            if i > 0 {
+                write!(f, "{SEPARATOR}")?;
+            }
+            match segment {
+                Segment::Literal(text) => f.write_str(text)?,
+                Segment::Placeholder(placeholder) => write!(f, "{{{placeholder}}}")?,
+            }
+        }
+        Ok(())
     }
 }
 

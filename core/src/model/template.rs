@@ -143,6 +143,14 @@ impl Template {
         })
     }
 
+    /// Its placeholder, if there is nothing else.
+    pub(super) fn lone(&self) -> Option<&Placeholder> {
+        match &self.parts[..] {
+            [TemplatePart::Placeholder(placeholder)] => Some(placeholder),
+            _ => None,
+        }
+    }
+
     /// The text of the template when each placeholder has this value.
     ///
     /// # Errors

@@ -321,8 +321,8 @@ impl PushDecider<'_, '_, '_> {
         let current = self.overlay.current(&change.key);
         let mut decision = self.judge(index, document_type, current.as_deref(), change);
         let before = self.overlay.entry(&change.key);
-        let imports =
-            self.is_allowed(current.as_deref(), &decision) || is_active(Mutant::ImportsAnyway);
+        let imports = self.is_allowed(document_type, current.as_deref(), &decision)
+            || is_active(Mutant::ImportsAnyway);
         if imports && self.overlay.take_over(&change.key) {
             self.forget_grants(before.as_deref(), current.as_deref());
             decision = self.judge(index, document_type, current.as_deref(), change);
@@ -343,9 +343,18 @@ impl PushDecider<'_, '_, '_> {
             })
     }
 
-    /// Whether the change passes rules.md 4.6: in the scope that its document is in, and in the one it would enter.
-    fn is_allowed(&mut self, current: Option<&Entry>, decision: &Decision) -> bool {
-        let may_write = current.is_some_and(|current| self.grants().can_write(&current.scope));
+    /// Whether the change passes rules.md 4.6 and 4.14: in the scope that its document is in, and in the one it would enter.
+    fn is_allowed(
+        &mut self,
+        document_type: &DocumentType,
+        current: Option<&Entry>,
+        decision: &Decision,
+    ) -> bool {
+        let changing = document_type.rights.changing();
+        let may_write = current.is_some_and(|current| {
+            let grants = self.grants();
+            grants.can_read(&current.scope) && grants.may_some(&current.scope, changing)
+        });
         let is_forbidden = matches!(
             decision,
             Decision::Reject(rejection) if rejection.code == RejectionCode::Forbidden

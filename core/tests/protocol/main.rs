@@ -33,6 +33,7 @@ mod pushes;
 mod queues;
 mod records;
 mod revocations;
+mod rights;
 mod senders;
 mod sight;
 mod stamps;

@@ -12,7 +12,7 @@ use tidegate_core::{
     grant::Grants,
     id::{Epoch, Scope, Seq, UserId},
     membership::{Bounds, GIVEN_MAX, Memberships, SCOPE_TEXT_MAX, SCOPES_MAX},
-    model::Access,
+    model::Role,
     page::{PageCursor, PageInputs, PageRequest},
     value::Timestamp,
 };
@@ -156,7 +156,7 @@ fn row(n: usize, since_ms: i64, scope: &str) -> (tidegate_core::id::DocumentKey,
     let membership = Membership {
         user: user("victim"),
         scope: Scope::new(scope).expect("a short name"),
-        access: Access::Read,
+        role: Role::Read,
         giver: Some(user("mallory")),
         since: Timestamp::from_ms(since_ms).expect("a time of our days"),
     };

@@ -9,7 +9,7 @@ use tidegate_core::{
     id::{ClientId, DocumentKey, Scope, UserId, Version},
     inbox::PENDING_MAX,
     membership::Memberships,
-    model::Access,
+    model::{Role, RoleSet},
     push::Outcome,
     transaction::ForeignState,
     value::Value,
@@ -71,7 +71,7 @@ impl Sight {
     }
 
     fn judge(&self, scope: &Scope, moments: &[Moment], what: impl Fn() -> String) -> Judged {
-        let given = |moment: &Moment| self.is_given(&moment.state, scope, Access::Read);
+        let given = |moment: &Moment| self.is_given(&moment.state, scope, Role::Read);
         let seen = self.claimed.can_read(scope) || moments.iter().any(given);
         expect(seen, Property::Isolation, || {
             format!("{} sees {}", self.user, what())
@@ -102,6 +102,7 @@ impl Sight {
             return Ok(());
         };
         let entry = moments[at].written.iter().find(|item| is_it(item));
+        let entry_written = entry.map(|item| &item.record);
         let Some(scope) = entry.map(|item| item.record.scope()) else {
             return Ok(());
         };
@@ -115,10 +116,14 @@ impl Sight {
         }
         let around = &moments[at.saturating_sub(1)..=at];
         let may = |scope: &Scope| {
-            let given = |moment: &Moment| self.is_given(&moment.state, scope, Access::Write);
-            self.claimed.can_write(scope) || around.iter().any(given)
+            let given = |moment: &Moment| self.is_given(&moment.state, scope, Role::Write);
+            self.claimed.roles(scope).meets(RoleSet::WRITE) || around.iter().any(given)
         };
         let before = around[0].state.entry(key);
+        if let Some(Record::Entry(entry)) = entry_written.filter(|_| is_board(key)) {
+            let before = before.filter(|before| !before.is_deleted());
+            self.judge_board(before.map(Arc::as_ref), entry)?;
+        }
         let left =
             before.filter(|before| !before.is_deleted() && before.version.next() == Some(version));
         let left = left.map(|before| &before.scope);
@@ -128,6 +133,26 @@ impl Sight {
             })?;
         }
         Ok(())
+    }
+
+    /// A board is created by its author, whom it names for good. Its author alone changes it, but for what is sealed, and
+    /// nobody deletes it.
+    fn judge_board(&self, before: Option<&Entry>, after: &Entry) -> Judged {
+        let field = |entry: &Entry, name: &str| {
+            let body = entry.body.as_ref();
+            body.and_then(|body| body.get(name)).cloned()
+        };
+        let author = Some(Value::String(self.user.to_string()));
+        let is_authors = field(before.unwrap_or(after), "author") == author;
+        let stays = |before: &Entry| {
+            ["author", "sealed"]
+                .into_iter()
+                .all(|name| field(before, name) == field(after, name))
+        };
+        let right = is_authors && !after.is_deleted() && before.is_none_or(stays);
+        expect(right, Property::Allowed, || {
+            format!("{} made {after:?} of {before:?}", self.user)
+        })
     }
 
     /// The reason of a rejection was true at one of these moments.
@@ -150,10 +175,11 @@ impl Sight {
             let grants = self.grants(&moment.state);
             let met = met_in(&moment.state, &change.key, gateway);
             let seen = met.as_ref().is_some_and(|scope| grants.can_read(scope));
-            let writes = |scope: &Scope| grants.can_write(scope);
+            let writes = |scope: &Scope| grants.roles(scope).meets(RoleSet::WRITE);
             match code {
                 "NOT_FOUND" => !seen,
                 "ID_TAKEN" => met.is_some() && !seen,
+                "FORBIDDEN" if is_board(&change.key) => true,
                 "FORBIDDEN" => {
                     let entered = entered.and_then(|scope| Scope::new(scope).ok());
                     met.is_some_and(|scope| !writes(&scope))
@@ -214,11 +240,14 @@ impl Sight {
         })
     }
 
-    fn is_given(&self, state: &State, scope: &Scope, access: Access) -> bool {
-        let gives =
-            |membership: &Membership| membership.scope == *scope && membership.access >= access;
+    fn is_given(&self, state: &State, scope: &Scope, role: Role) -> bool {
+        let gives = |membership: &Membership| membership.scope == *scope && membership.role >= role;
         self.memberships(state).rows.values().any(gives)
     }
+}
+
+fn is_board(key: &DocumentKey) -> bool {
+    key.type_name.as_str() == "Board"
 }
 
 fn is_membership(record: &Record) -> bool {

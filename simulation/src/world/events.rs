@@ -92,7 +92,10 @@ impl World {
                 value,
             } => self.edit_as_stranger(document, what, value),
             Op::Hurry => self.hurry().await?,
-            Op::Flood { user } => self.flood(user).await?,
+            Op::Flood { user } => {
+                self.trespass(user);
+                self.flood(user).await?;
+            }
             Op::Crowd => self.crowd(),
             Op::Decline { user, decline } => self.decline(user, decline),
             Op::Foreign {

@@ -1,4 +1,5 @@
-//! Members that ask for more than their share, and users that decline what others give (rules.md 4.2, 4.6 and 4.11).
+//! Members that ask for more than their share, or for what they may not change, and users that decline what others give
+//! (rules.md 4.2, 4.6, 4.11 and 4.14).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -48,6 +49,42 @@ impl World {
         let changes = (0..PENDING_MAX + MORE).map(stale).collect();
         self.push_unnumbered(user, &key, changes, None);
         Ok(())
+    }
+
+    /// A change of the board, which its roles may not allow to the user.
+    pub(super) fn trespass(&mut self, number: u8) {
+        let (user, key) = (usize::from(number) % USERS.len(), people::board());
+        let text = |text: String| Value::String(text);
+        let title = ("title", text(format!("title {}", self.known.len())));
+        let sealed = ("sealed", text(format!("seal {number}")));
+        let own = ("author", text(USERS[user].to_owned()));
+        let author = ("author", text(USERS[(user + 1) % USERS.len()].to_owned()));
+        let fields = |fields: &[(&str, Value)]| -> Document {
+            let fields = fields.iter();
+            fields
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect()
+        };
+        let entry = self.store.now().entry(&key).cloned();
+        let base = BaseVersion(entry.as_ref().map_or(0, |entry| entry.version.0));
+        let create = |document| Action::Create {
+            document,
+            base: None,
+        };
+        let update = |set| Action::Update {
+            base,
+            set,
+            seen: None,
+        };
+        let action = match number / 2 % 6 {
+            0 => create(fields(&[title, sealed, own])),
+            1 => create(fields(&[title, author])),
+            2 => update(fields(&[title])),
+            3 => update(fields(&[title, sealed])),
+            4 => update(fields(&[author])),
+            _ => Action::Delete { base },
+        };
+        self.push_unnumbered(user, &key, vec![action], None);
     }
 
     /// More clients than are remembered of one user. Each change of theirs is rejected, and their last ids stay.

@@ -198,6 +198,17 @@ pub(in crate::graphql) fn memberships() -> Vec<InputValue> {
     vec![first.default_value(MEMBERSHIPS_DEFAULT), after()]
 }
 
+/// The arguments of `viewer { roles }`.
+pub(in crate::graphql) fn roles() -> Vec<InputValue> {
+    let meaning = "The scope; left out, all scopes.";
+    vec![argument("scope", nullable("ID"), meaning)]
+}
+
+/// Reads the text of the scope that is asked about, if it is one.
+pub(in crate::graphql) fn scope(arguments: &ArgumentValues) -> Option<&str> {
+    text(arguments, "scope")
+}
+
 /// Reads how many memberships are requested, and after which number.
 pub(in crate::graphql) fn membership_range(
     arguments: &ArgumentValues,

@@ -6,6 +6,7 @@ use tidegate_core::{
     entry::Membership,
     id::{Scope, UserId},
     membership::DECLINED_MAX,
+    model::RoleSet,
     value::Timestamp,
 };
 
@@ -15,7 +16,6 @@ use super::{
 };
 use crate::{
     graphql::{
-        enums,
         error::ClientError,
         render::Text,
         request::{ArgumentValues, OperationArguments},
@@ -109,6 +109,20 @@ pub(super) fn viewer(
         .leaf("writeScopes", list("ID"), "The scopes you may change.", |answer, text| {
             text.strings(answer.viewer.grants.writable().map(Scope::as_str));
         })
+        .field("roles", list("String"), "Your roles in a scope, or in any.", |field| {
+            let slot = field.slot.expect("the field takes arguments");
+            Arc::new(move |answer, text| {
+                let grants = &answer.viewer.grants;
+                let roles = match arguments::scope(answer.arguments.of(slot)) {
+                    None => grants.all_roles(),
+                    // A text that is no scope is none of the user's.
+                    Some(scope) => Scope::new(scope).map_or(RoleSet::NONE, |it| grants.roles(&it)),
+                };
+                text.strings(grants.names(roles));
+                Ok(())
+            })
+        })
+        .arguments(arguments::roles)
         .field("memberships", required("SyncMembershipConnection"), "The memberships that documents give you, the oldest first, without those of givers you decline. At most 20,000 are looked at.", move |field| {
             let (plan, slot) = (of_memberships.compile(field), field.slot);
             let slot = slot.expect("the field takes arguments");
@@ -164,8 +178,8 @@ fn membership() -> ObjectType<SyncMembership> {
         .leaf("scope", required("ID"), "The scope.", |(membership, _), text| {
             text.string(membership.scope.as_str());
         })
-        .leaf("access", required("SyncAccess"), "How far it is open.", |(membership, _), text| {
-            text.string(enums::ACCESS.word(&membership.access));
+        .leaf("role", required("String"), "Your role there: READ, WRITE, or one that the model names.", |(membership, _), text| {
+            text.string(membership.role.name());
         })
         .leaf("giver", nullable("ID"), "Who gave it; null if a service wrote it past the gateway.", |(membership, _), text| {
             text.json(&membership.giver.as_ref().map(UserId::as_str));

@@ -35,14 +35,14 @@ fn memberships() -> impl Strategy<Value = Membership> {
     (
         name(),
         name(),
-        any::<bool>(),
+        prop_oneof![Just("READ"), Just("WRITE"), Just("ADMIN"), Just("a:b")],
         option::of(name()),
         instants(),
     )
-        .prop_map(|(user, scope, write, giver, since)| Membership {
+        .prop_map(|(user, scope, role, giver, since)| Membership {
             user: UserId::new(&user).unwrap(),
             scope: Scope::new(&scope).unwrap(),
-            access: if write { Access::Write } else { Access::Read },
+            role: Role::of(role).unwrap(),
             giver: giver.map(|giver| UserId::new(&giver).unwrap()),
             since,
         })

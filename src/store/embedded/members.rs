@@ -1,12 +1,15 @@
 //! Memberships: the table that lists them by user and giver, and how it is read. The core decides which of them count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use tidegate_core::{
     entry::Membership,
     id::{DocumentId, DocumentKey, NameError, Scope, TypeName, UserId},
     membership::{Bounds, GIVEN_MAX, GiverAndUser, Memberships, ROWS_MAX, UserState},
-    model::Access,
+    model::Role,
     value::Timestamp,
 };
 
@@ -31,9 +34,14 @@ pub(super) fn place<'m>(
 }
 
 /// The value of a membership in [`GIVEN`].
-pub(super) fn opens(membership: &Membership) -> (&str, bool) {
-    let may_write = membership.access == Access::Write;
-    (membership.scope.as_str(), may_write)
+pub(super) fn opens(membership: &Membership) -> (Cow<'_, str>, bool) {
+    let scope = membership.scope.as_str();
+    match &membership.role {
+        Role::Read => (scope.into(), false),
+        Role::Write => (scope.into(), true),
+        // No name holds U+0000.
+        Role::Named(name) => (format!("{scope}\0{name}").into(), false),
+    }
 }
 
 /// The oldest memberships so far, up to a bound.
@@ -172,8 +180,17 @@ impl ReadView {
 
 fn row_of(
     (user, giver, since, type_name, id): (&str, &str, i64, &str, &str),
-    (scope, may_write): (&str, bool),
+    (opened, may_write): (&str, bool),
 ) -> Result<GivenRow, NameError> {
+    let (scope, name) = match opened.split_once('\0') {
+        Some((scope, name)) => (scope, Some(name)),
+        None => (opened, None),
+    };
+    let role = match (name, may_write) {
+        (Some(name), _) => Role::of(name).ok_or(NameError::Empty)?,
+        (None, true) => Role::Write,
+        (None, false) => Role::Read,
+    };
     let key = DocumentKey {
         type_name: TypeName::new(type_name)?,
         id: DocumentId::new(id)?,
@@ -182,11 +199,7 @@ fn row_of(
     let membership = Membership {
         user: UserId::new(user)?,
         scope: Scope::new(scope)?,
-        access: if may_write {
-            Access::Write
-        } else {
-            Access::Read
-        },
+        role,
         giver: giver.map(UserId::new).transpose()?,
         since: Timestamp::from_ms(since).unwrap_or(Timestamp::EPOCH),
     };

@@ -54,8 +54,8 @@ pub(super) const CLIENTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition
 /// (user, client) → the time of the client's last push, while that push can be repeated.
 pub(super) const PUSHED: TableDefinition<(&str, &str), i64> = TableDefinition::new("pushed");
 
-/// (user, giver, since, type, id) → the scope that the document opens to the user, and whether for writing. Ordered by
-/// giver, the oldest first. A service's giver is the empty name.
+/// (user, giver, since, type, id) → the scope that the document opens to the user, and whether for writing. A named role
+/// follows the scope, after U+0000. Ordered by giver, the oldest first. A service's giver is the empty name.
 pub(super) const GIVEN: TableDefinition<GivenPlace, (&str, bool)> = TableDefinition::new("given");
 
 /// User → the stamp and the declined givers, separated by U+0000.

@@ -199,8 +199,9 @@ impl<'t> RecordTables<'t> {
         let (type_name, id) = names(&entry.key);
         let member = entry.membership.as_ref();
         if let Some(member) = member {
+            let (opened, may_write) = members::opens(member);
             self.given
-                .insert(members::place(&entry.key, member), members::opens(member))?;
+                .insert(members::place(&entry.key, member), (&*opened, may_write))?;
         }
         let deleted_at = entry.is_deleted().then_some(entry.at.ms());
         let user = member.map(|member| member.user.as_str());

@@ -27,7 +27,7 @@ use crate::store::codec::{self, CodecError};
 
 /// The fields of a membership, so that no record has to be read for it.
 fn keys() -> Document {
-    doc! { "g.u": 1, "g.b": 1, "g.a": 1, "t": 1, "i": 1, "g.s": 1, "g.w": 1 }
+    doc! { "g.u": 1, "g.b": 1, "g.a": 1, "t": 1, "i": 1, "g.s": 1, "g.w": 1, "g.r": 1 }
 }
 
 /// It holds only entries that give something.

@@ -14,7 +14,7 @@ use tidegate_core::{
     entry::{Entry, FeedItem, Membership, Record},
     id::{ApiHash, ClientId, ClientKey, Epoch, MutationId, Scope, Seq, Version},
     membership::Bounds,
-    model::Access,
+    model::Role,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
     transaction::{ExpiryQuery, Loaded, Reads, Writes},
@@ -58,7 +58,7 @@ pub(crate) async fn a_decision_sees_all_that_was_committed_before(backend: &impl
     let a = scope("a");
     let mut writes = entries([
         entry(&task("1"), &a, 1),
-        member("m", "bob", "team:1", Access::Read),
+        member("m", "bob", "team:1", Role::Read),
     ]);
     writes.clients.push((client("phone"), client_state(1)));
     writes.version_floor = Some(Version(7));
@@ -367,25 +367,25 @@ async fn counted(store: &dyn Store, device: &str) -> Option<usize> {
 pub(crate) async fn memberships_follow_their_documents(backend: &impl Backend) {
     let store = backend.open().await;
     let given = [
-        member("1", "bob", "team:1", Access::Read),
-        member("2", "bob", "team:2", Access::Write),
-        member("3", "bobby", "team:1", Access::Write),
+        member("1", "bob", "team:1", Role::Read),
+        member("2", "bob", "team:2", Role::Write),
+        member("3", "bobby", "team:1", Role::Write),
     ];
     write(&*store, entries(given)).await;
-    let expected = [("team:1", Access::Read), ("team:2", Access::Write)];
+    let expected = [("team:1", Role::Read), ("team:2", Role::Write)];
     assert_eq!(opened(&*store, "bob").await, scopes(&expected));
     assert_eq!(
         opened(&*store, "bobby").await,
-        scopes(&[("team:1", Access::Write)])
+        scopes(&[("team:1", Role::Write)])
     );
 
     let changed = [
-        member("1", "bob", "team:1", Access::Write),
-        member("3", "bob", "team:3", Access::Read),
+        member("1", "bob", "team:1", Role::Write),
+        member("3", "bob", "team:3", Role::Read),
         tombstone(&key("Member", "2"), &scope("members"), 2),
     ];
     write(&*store, entries(changed)).await;
-    let expected = [("team:1", Access::Write), ("team:3", Access::Read)];
+    let expected = [("team:1", Role::Write), ("team:3", Role::Read)];
     assert_eq!(opened(&*store, "bob").await, scopes(&expected));
     assert_eq!(opened(&*store, "bobby").await, scopes(&[]));
     assert_eq!(opened(&*store, "bo").await, scopes(&[]));
@@ -413,7 +413,7 @@ pub(crate) async fn everything_is_there_after_reopening(backend: &impl Backend) 
     let mut writes = entries([
         entry(&task("1"), &a, 1),
         tombstone(&task("2"), &a, 2),
-        member("m", "bob", "team:1", Access::Write),
+        member("m", "bob", "team:1", Role::Write),
     ]);
     writes.markers.push(marker(&task("3"), &a, 3));
     writes.clients.push((client("phone"), client_state(1)));
@@ -434,7 +434,7 @@ pub(crate) async fn everything_is_there_after_reopening(backend: &impl Backend) 
     assert_eq!(remembered, Some(client_state(1)));
     assert_eq!(
         opened(&*store, "bob").await,
-        scopes(&[("team:1", Access::Write)])
+        scopes(&[("team:1", Role::Write)])
     );
     assert_eq!(
         load(&*store, Reads::default()).await.version_floor,
@@ -472,12 +472,12 @@ pub(super) fn client_state(last: i32) -> ClientState {
     }
 }
 
-fn member(id: &str, of: &str, opens: &str, access: Access) -> Entry {
+fn member(id: &str, of: &str, opens: &str, role: Role) -> Entry {
     Entry {
         membership: Some(Membership {
             user: user(of),
             scope: scope(opens),
-            access,
+            role,
             giver: Some(user("alice")),
             since: at(1),
         }),
@@ -486,7 +486,7 @@ fn member(id: &str, of: &str, opens: &str, access: Access) -> Entry {
     }
 }
 
-async fn opened(store: &dyn Store, of: &str) -> BTreeMap<Scope, Access> {
+async fn opened(store: &dyn Store, of: &str) -> BTreeMap<Scope, Role> {
     let mut snapshot = store.snapshot().await.unwrap();
     let bounds = Bounds::default();
     let memberships = snapshot.memberships(&user(of), &bounds).await.unwrap();
@@ -494,13 +494,13 @@ async fn opened(store: &dyn Store, of: &str) -> BTreeMap<Scope, Access> {
         .rows
         .into_values()
         .inspect(|membership| assert_eq!(membership.user, user(of)))
-        .map(|membership| (membership.scope, membership.access))
+        .map(|membership| (membership.scope, membership.role))
         .collect()
 }
 
-fn scopes(expected: &[(&str, Access)]) -> BTreeMap<Scope, Access> {
+fn scopes(expected: &[(&str, Role)]) -> BTreeMap<Scope, Role> {
     let expected = expected.iter();
     expected
-        .map(|(name, access)| (scope(name), *access))
+        .map(|(name, role)| (scope(name), role.clone()))
         .collect()
 }

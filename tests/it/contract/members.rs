@@ -11,7 +11,7 @@ use tidegate_core::{
     entry::{Entry, Membership},
     id::UserId,
     membership::{Bounds, GiverAndUser, Memberships, ROWS_MAX, UserChange, UserState},
-    model::Access,
+    model::Role,
     transaction::{Reads, Writes},
 };
 
@@ -25,7 +25,7 @@ fn given(id: &str, giver: Option<&str>, since: i64, to: &str) -> Entry {
         membership: Some(Membership {
             user: user(to),
             scope: scope(&format!("team:{id}")),
-            access: Access::Read,
+            role: Role::Read,
             giver: giver.map(user),
             since: at(since),
         }),

@@ -96,7 +96,7 @@ async fn sync(client: &Client, mut checkpoint: Value) -> (String, usize) {
 
 async fn memberships(client: &Client) -> Vec<Value> {
     let query = "query($after: String) { viewer { memberships(first: 1000, after: $after) {
-        nodes { scope access giver since counts } pageInfo { hasNextPage endCursor } } } }";
+        nodes { scope role giver since counts } pageInfo { hasNextPage endCursor } } } }";
     let (mut all, mut after) = (Vec::new(), Value::Null);
     loop {
         let mut data = client.data(query, json!({"after": after})).await;

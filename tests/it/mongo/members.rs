@@ -10,7 +10,7 @@ use tidegate::store::{Store, TailEvent};
 use tidegate_core::{
     entry::Membership,
     membership::{Bounds, UserChange},
-    model::Access,
+    model::Role,
     transaction::Writes,
 };
 use tokio::time::timeout;
@@ -110,7 +110,7 @@ async fn memberships_of_an_earlier_version_count_as_the_oldest_and_as_nobodys() 
     given.membership = Some(Membership {
         user: user("bob"),
         scope: scope("team:red"),
-        access: Access::Read,
+        role: Role::Read,
         giver: Some(user("alice")),
         since: at(5),
     });
@@ -143,14 +143,14 @@ async fn memberships_are_read_from_their_index_alone() {
         given.membership = Some(Membership {
             user: user("bob"),
             scope: scope(&format!("team:{n}")),
-            access: Access::Read,
+            role: Role::Read,
             giver: Some(user("alice")),
             since: at(n),
         });
         given
     });
     write(&store, entries(members)).await;
-    let keys = doc! { "g.u": 1, "g.b": 1, "g.a": 1, "t": 1, "i": 1, "g.s": 1, "g.w": 1 };
+    let keys = doc! { "g.u": 1, "g.b": 1, "g.a": 1, "t": 1, "i": 1, "g.s": 1, "g.w": 1, "g.r": 1 };
     let mut shown = keys.clone();
     shown.insert("_id", 0);
     let find = doc! {

@@ -61,6 +61,10 @@ impl<'a> DirectiveArguments<'a> {
         Some(text.parse())
     }
 
+    pub(super) fn boolean(self, name: &str) -> Option<bool> {
+        self.value(name)?.to_bool()
+    }
+
     pub(super) fn integer(self, name: &str) -> Option<i32> {
         self.value(name)?.to_i32()
     }
@@ -297,6 +301,16 @@ fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), 
             value.to_i32().is_some(),
             "must be a whole number",
             "write an Int, such as 200",
+        ),
+        "Boolean" => (
+            value.to_bool().is_some(),
+            "must be true or false",
+            "write true or false, without quotes",
+        ),
+        "Role" => (
+            value.as_enum().is_some() || value.as_str().is_some(),
+            "must be the name of a role",
+            "write a name, such as WRITE, or a text, such as \"{role}\"",
         ),
         "Float" => (
             value.to_f64().is_some(),

@@ -11,11 +11,13 @@ use super::{
     directives::DirectiveArguments,
     evolution, foreign, keys,
     report::{DiagnosticReport, did_you_mean},
+    rights,
     sdl::Sdl,
     stored_types,
 };
 use crate::model::{
-    Constraint, DefaultValue, Field, FieldType, MergeStrategy, Model, STORED_ID, Scalar, Shape,
+    Constraint, DefaultValue, Field, FieldType, MergeStrategy, Model, Roles, STORED_ID, Scalar,
+    Shape,
 };
 
 const STRATEGIES: [(&str, MergeStrategy); 9] = [
@@ -43,6 +45,8 @@ pub(super) struct FieldContext<'a> {
     pub(super) sdl: &'a Sdl<'a>,
     /// Enums, and embedded types with the names and types of their fields, which decode values.
     pub(super) outline: &'a Model,
+    /// The roles that the model names.
+    pub(super) roles: &'a Roles,
 }
 
 /// Reads the stored fields among `definitions`. A field with a mistake may be missing.
@@ -90,6 +94,8 @@ pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Fie
         stored_before: stored_before.map(str::to_owned),
         default: None,
         read_only: false,
+        immutable: false,
+        writers: None,
         constraint: Default::default(),
         merge: None,
         key: None,
@@ -135,6 +141,7 @@ fn read(
         defaults::read(context.outline, &target, arguments, report)
     });
     check_read_only(owner, definition, report);
+    rights::check_field(owner, definition, report);
     check_retired(definition, default.as_ref(), report);
     check_stored_names(owner, definition, report);
     Some(Field {
@@ -144,6 +151,8 @@ fn read(
         retired: directives.has("retired"),
         default,
         read_only: directives.has("readOnly"),
+        immutable: directives.has("immutable"),
+        writers: rights::read_writers(definition, context.roles),
         constraint,
         merge: merge(definition, &outline.ty, report),
         key: keys::read(context, definition, &outline.ty, report),

@@ -13,6 +13,7 @@ use super::{
     fields::{self, FieldContext, OwnerKind},
     indexes,
     report::{DiagnosticReport, did_you_mean},
+    rights,
     roots::Roots,
     stored_types,
     templates::{self, FieldTemplates, TemplateFieldRule},
@@ -22,7 +23,7 @@ use crate::{
     id::{IdType, TypeName},
     model::{
         ConflictRule, DefaultValue, DocumentType, Field, MembershipRule, Overlap, Policy,
-        Reference, STORED_ID, Scalar, ScopeTemplate, Shape, Template, is_canonical,
+        Reference, Role, Roles, STORED_ID, Scalar, ScopeTemplate, Shape, Template, is_canonical,
     },
     value::Value,
 };
@@ -87,7 +88,8 @@ pub(super) fn read(
         }
     }
     let membership = DirectiveArguments::of(&object.directives, "grants")
-        .and_then(|arguments| read_membership(templates, arguments, report));
+        .and_then(|arguments| read_membership(templates, context.roles, arguments, report));
+    let rights = rights::read(context.sdl, object, context.roles, &fields, report);
     let name = read_name(object, report)?;
     let renamed_from = evolution::renamed_from(&object.directives);
     let renamed_from = renamed_from.and_then(|from| TypeName::new(from).ok());
@@ -110,6 +112,7 @@ pub(super) fn read(
         conflict: read_conflict(object, report),
         fields,
         references,
+        rights,
         membership,
         indexes: indexes::read(context.sdl, object, report),
         upkeep,
@@ -144,6 +147,7 @@ fn with_stored_names(document_type: DocumentType) -> DocumentType {
             scope: rule.scope.renamed(stored),
             to: rule.to.renamed(stored),
             access: rule.access.renamed(stored),
+            roles: rule.roles,
         }),
         references: references.collect(),
         indexes: indexes.collect(),
@@ -289,8 +293,10 @@ fn report_idle_directives(
     reason: &str,
     report: &mut DiagnosticReport<'_>,
 ) {
-    const STORED: [&str; 10] = [
+    const STORED: [&str; 12] = [
         "merge",
+        "immutable",
+        "access",
         "stored",
         "bson",
         "default",
@@ -456,6 +462,7 @@ fn is_webhook_name(name: &str) -> bool {
 
 fn read_membership(
     templates: FieldTemplates<'_>,
+    roles: &Roles,
     arguments: DirectiveArguments<'_>,
     report: &mut DiagnosticReport<'_>,
 ) -> Option<MembershipRule> {
@@ -470,18 +477,16 @@ fn read_membership(
     }
     let access: Template =
         templates.read(arguments, "access", TemplateFieldRule::Scalar, report)?;
-    let fixed = access.placeholders().next().is_none();
+    let is_fixed = access.placeholders().next().is_none();
     let text = arguments.text("access")?;
-    if fixed && !["READ", "WRITE"].contains(&text) {
-        report.add(
-            arguments.place("access"),
-            format!("the access `{text}` is neither READ nor WRITE"),
-            "write READ, WRITE, or a field that holds one of them, such as \"{role}\"",
-        );
+    if is_fixed {
+        rights::check_known(arguments, text, roles, report);
     }
+    let given = |role: &&Role| !is_fixed || role.name() == text;
     Some(MembershipRule {
         scope: scope?,
         to: to?,
         access,
+        roles: roles.named().iter().filter(given).cloned().collect(),
     })
 }

@@ -61,6 +61,8 @@ pub enum Difference {
     Scope,
     /// Another rule says what a document gives to whom.
     Memberships,
+    /// Other roles may change the documents, or another field names their owner.
+    Rights,
     /// Another policy for conflicts.
     Conflict,
     /// Other references.
@@ -143,6 +145,8 @@ pub enum Difference {
     Merge,
     /// Something else identifies the items of the list, or nothing does.
     Key,
+    /// Other roles may write the field, or clients may set it at other times.
+    FieldRights,
     /// Clients can no longer set it, or can again.
     ReadOnly {
         /// Whether they can no longer.
@@ -196,6 +200,8 @@ impl Difference {
             Self::Grants
             | Self::TypeRenamed { .. }
             | Self::RootFields
+            | Self::Rights
+            | Self::FieldRights
             | Self::Conflict
             | Self::References { .. }
             | Self::Indexes
@@ -363,6 +369,8 @@ impl fmt::Display for Difference {
             }
             Self::Scope => f.write_str("has another `@scope`"),
             Self::Memberships => f.write_str("has another `@grants`"),
+            Self::Rights => f.write_str("other rules of who may change its documents"),
+            Self::FieldRights => f.write_str("other rules of who may write it"),
             Self::Conflict => f.write_str("has another `@conflict`"),
             Self::References { .. } => f.write_str("has other references"),
             Self::Indexes => f.write_str("has other indexes"),

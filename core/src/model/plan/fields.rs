@@ -126,6 +126,10 @@ impl<'m> Comparison<'m> {
                 format!("{:?}", old.constraint) != format!("{:?}", new.constraint),
                 Difference::Constraint,
             ),
+            differs(
+                rights(self.old, old) != rights(self.new, new),
+                Difference::FieldRights,
+            ),
             differs(old.merge != new.merge, Difference::Merge),
             differs(old.key != new.key, Difference::Key),
             differs(
@@ -206,6 +210,12 @@ fn earlier<'f>(old: &'f [Field], new: &[Field], field: &Field) -> Option<&'f Fie
 
 fn differs(differs: bool, difference: Difference) -> Option<Difference> {
     differs.then_some(difference)
+}
+
+/// When clients may set the field, and the names of the roles that may.
+fn rights<'m>(model: &'m Model, field: &Field) -> (bool, Option<Vec<&'m str>>) {
+    let names = |writers| model.roles.names(writers).collect();
+    (field.immutable, field.writers.map(names))
 }
 
 fn renamed(old: &Field, new: &Field) -> Option<Difference> {

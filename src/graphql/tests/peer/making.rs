@@ -56,9 +56,10 @@ const PAGE: &str = "{ changes { type documentId kind version scope changedAt }
     checkpoint hasMore reset revokedScopes digests { scope digest } epoch serverTime }";
 const INBOX: &str = "{ nodes { id type documentId openedAt openedBy currentVersion fields }
     edges { cursor } pageInfo { hasNextPage endCursor } }";
-const VIEWER: &str = "{ id readScopes writeScopes declinedGivers lastMutationId serverTime epoch
+const VIEWER: &str =
+    "{ id readScopes writeScopes roles declinedGivers lastMutationId serverTime epoch
   importing { type done total held }
-  memberships { nodes { scope access giver since counts } pageInfo { hasNextPage endCursor } } }";
+  memberships { nodes { scope role giver since counts } pageInfo { hasNextPage endCursor } } }";
 const PAYLOAD: &str = "{ results { type documentId mutationId status duplicate version
     conflict { conflictId fields { field base mine theirs result taken rule } } error { code message field } }
     lastMutationId serverTime }";

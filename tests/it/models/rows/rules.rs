@@ -78,6 +78,26 @@ fn edits() -> Vec<Row> {
                 "type Task @collection(name: \"tasks\", versionField: \"__v\") @scope(by: \"team:{team}\") { id: ID! team: String! title: String }"
             ),
         ),
+        Row {
+            old_app: app("title", b.clone(), "REJECTED FORBIDDEN"),
+            new_app: app("title", b.clone(), "REJECTED FORBIDDEN"),
+            becomes: served(|| all(a.clone())),
+            ..plain(
+                "an `@allow` or `@owner` is changed",
+                model!(
+                    "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @allow(role: WRITE, do: [CREATE]) { id: ID! team: String! title: String }"
+                ),
+            )
+        },
+        Row {
+            old_app: app("title", b.clone(), "REJECTED FORBIDDEN title"),
+            new_app: app("title", b.clone(), "REJECTED FORBIDDEN title"),
+            becomes: served(|| all(a.clone())),
+            ..plain(
+                "an `@immutable` or `@access` is changed",
+                tasks!("title: String @immutable"),
+            )
+        },
         plain(
             "a `@conflict` is changed",
             model!(
