@@ -116,8 +116,8 @@ pub struct Loaded {
     pub given: BTreeMap<GiverAndUser, usize>,
     /// Others' writes to the requested documents, where they differ from the entry.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
-    /// Marks for the requested documents whose lists hold items with content that the model does not name and that a
-    /// store keeps elsewhere ([`origin::mark`](crate::value::origin::mark)), with others' writes.
+    /// Marks for the requested documents that hold, in embedded documents or in items of lists, content that the model does
+    /// not name and that a store keeps elsewhere ([`origin::mark`](crate::value::origin::mark)), with others' writes.
     pub origins: BTreeMap<DocumentKey, Document>,
     /// Types whose collection is missing, or is another one than was imported. What is missing there may not have been
     /// deleted (rules.md 8.6).

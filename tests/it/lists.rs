@@ -5,6 +5,9 @@
 //! MongoDB another service adds what neither model names. `TIDEGATE_LISTS_DOCUMENTS` asks for so many documents, and
 //! `TIDEGATE_LISTS_SEED` repeats those of a run.
 
+mod findings;
+mod neighbours;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -31,9 +34,10 @@ fn model(mark: &str) -> String {
         r#"
 extend schema @grant(scope: "public", access: WRITE)
 type Box @collection(name: "boxes") @scope(by: "public") @conflict(policy: CLIENT_WINS) {{
-  id: ID! plain: [Item!]! keyed: [Item!]! @key(field: "k")
+  id: ID! plain: [Item!]! keyed: [Item!]! @key(field: "k") place: Place
 }}
 type Item {{ k: Int! v: Int {mark} }}
+type Place {{ town: String inner: Place {mark} }}
 "#
     )
 }
@@ -211,17 +215,21 @@ async fn edit(client: &Client, editor: &mut Editor, id: &str, lists: &mut Lists)
     refused
 }
 
+fn given(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
 #[expect(clippy::print_stdout, reason = "the seed repeats a failure")]
-async fn edits_of_lists_keep_marks(stage: Stage) {
-    let number = |name: &str| {
-        env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
-    let seed = number("TIDEGATE_LISTS_SEED");
+fn seed() -> u64 {
+    let seed = given("TIDEGATE_LISTS_SEED");
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("TIDEGATE_LISTS_SEED={seed}");
-    let documents = number("TIDEGATE_LISTS_DOCUMENTS").unwrap_or(30) as usize;
+    seed
+}
+
+async fn edits_of_lists_keep_marks(stage: Stage) {
+    let seed = seed();
+    let documents = given("TIDEGATE_LISTS_DOCUMENTS").unwrap_or(30) as usize;
     let mut editor = Editor {
         random: Random::new(seed),
         fresh: 0,
@@ -303,4 +311,91 @@ async fn edits_of_lists_keep_what_the_model_does_not_name_embedded() {
 #[tokio::test]
 async fn edits_of_lists_keep_what_the_model_does_not_name_mongodb() {
     edits_of_lists_keep_marks(Stage::mongodb().await).await;
+}
+
+/// Makes the same edits of an embedded document in one push and in several.
+async fn embedded_documents_keep_marks_unless_they_were_null(stage: Stage) {
+    let server = stage.serve("mark: String");
+    let client = server.client("alice");
+    let place = |town: &str, inner: Value| json!({"town": town, "inner": inner});
+    let marked =
+        json!({"town": "Ulm", "mark": "outer", "inner": {"town": "old town", "mark": "inner"}});
+    let null_between = [Value::Null, place("Bonn", json!({"town": "port"}))];
+    let inner_null_between = [
+        place("Ulm", Value::Null),
+        place("Ulm", json!({"town": "port"})),
+    ];
+    let edited = [place("Bonn", json!({"town": "port"}))];
+    let cases: [(&str, &[Value], Option<&str>, Option<&str>); 3] = [
+        ("null", &null_between, None, None),
+        ("inner null", &inner_null_between, Some("outer"), None),
+        ("edited", &edited, Some("outer"), Some("inner")),
+    ];
+    let ids = |name: &str| [format!("{name}, one push"), format!("{name}, pushes")];
+    for (name, ..) in cases {
+        for id in ids(name) {
+            let set = json!({"plain": [], "keyed": [], "place": marked});
+            let create = json!({"box": {"create": {"id": id, "document": set}}});
+            let made = push(&client, json!({"changes": [create]})).await;
+            assert_eq!(made[0]["status"], "APPLIED");
+        }
+    }
+    if let Some(boxes) = &stage.boxes {
+        let copies =
+            doc! { "$set": { "place.copy": ["outer"], "place.inner.copy": { "of": "inner" } } };
+        boxes.update_many(doc! {}, copies).await.unwrap();
+    }
+    drop(server);
+    let server = stage.serve("");
+    let client = server.client("alice");
+    let mut mutation = 0;
+    let mut edit = async |id: &str, places: &[Value]| {
+        let version = document(&client, id, "k v").await["syncVersion"].clone();
+        let changes = places.iter().map(
+            |place| json!({"box": {"update": {"id": id, "baseVersion": version, "set": {"place": place}}}}),
+        );
+        let input = json!({
+            "client": {"id": "phone", "firstMutationId": mutation + 1}, "epoch": client.epoch().await,
+            "changes": changes.collect::<Vec<_>>(),
+        });
+        mutation += places.len();
+        for result in push(&client, input).await {
+            assert_eq!(result["status"], "APPLIED", "{id}: {result}");
+        }
+    };
+    for (name, places, ..) in cases {
+        let [at_once, one_by_one] = ids(name);
+        edit(&at_once, places).await;
+        for place in places {
+            edit(&one_by_one, std::slice::from_ref(place)).await;
+        }
+    }
+    drop(server);
+    let server = stage.serve("mark: String");
+    let client = server.client("alice");
+    for (name, _, outer, inner) in cases {
+        for id in ids(name) {
+            let query = "query($id: ID!) { box(id: $id) { place { mark inner { town mark } } } }";
+            let found = client.data(query, json!({"id": id})).await;
+            let expected = json!({"mark": outer, "inner": {"town": "port", "mark": inner}});
+            assert_eq!(found["box"]["place"], expected, "{id}");
+            if let Some(boxes) = &stage.boxes {
+                let stored = boxes.find_one(doc! { "_id": &id }).await.unwrap().unwrap();
+                let place = stored.get_document("place").unwrap();
+                let inside = place.get_document("inner").unwrap();
+                let copies = (place.contains_key("copy"), inside.contains_key("copy"));
+                assert_eq!(copies, (outer.is_some(), inner.is_some()), "{stored}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn embedded_documents_keep_what_the_model_does_not_name_unless_they_were_null_embedded() {
+    embedded_documents_keep_marks_unless_they_were_null(Stage::embedded()).await;
+}
+
+#[tokio::test]
+async fn embedded_documents_keep_what_the_model_does_not_name_unless_they_were_null_mongodb() {
+    embedded_documents_keep_marks_unless_they_were_null(Stage::mongodb().await).await;
 }

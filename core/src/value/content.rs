@@ -37,7 +37,8 @@ enum WrittenBy {
     Service,
 }
 
-/// A list whose items cannot be told apart, so that what the writer does not name would go to the wrong one or be lost.
+/// A list of which an edit does not show which item is which. Some of its items hold what the writer does not name, which
+/// could be lost or go to another item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnidentifiedItem {
     /// The path of the list, by the model's names, from the value: empty, or `.lines[0].parts`.

@@ -1,14 +1,14 @@
-//! Marks on the items of lists that a store holds with content the model does not name.
+//! Marks on the embedded documents and items of lists that a store holds with content the model does not name.
 //!
 //! The content stays in the store. A mark stands for it in the loaded document, under a name that no field can have, and
-//! [`super::content`] keeps it with its item. The store's writer finds the content by the mark, and no mark is stored.
+//! [`super::content`] keeps it with its document or item. The store's writer finds the content by the mark, and no mark is stored.
 
 use super::{Document, Value};
 
 /// The name of a mark. Names of fields hold no U+0000.
 pub const ORIGIN: &str = "\0";
 
-/// A mark. Items with equal content may share one.
+/// A mark. Equal documents may share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin(pub u32);
 

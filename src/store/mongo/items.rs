@@ -1,6 +1,7 @@
-//! Items of stored lists with content that the model does not name, and the marks that stand for them in the core.
+//! Documents inside of stored ones with content that the model does not name: embedded documents and items of lists. A mark
+//! stands for each of them in the core.
 //!
-//! The core keeps a mark with its item. [`super::update`] writes the content of the item with that mark.
+//! The core keeps a mark with its document. [`super::update`] writes the content of the document with that mark.
 
 use std::collections::HashMap;
 
@@ -12,24 +13,24 @@ use tidegate_core::value::{
 
 use super::layout::{FieldKind, FieldLayout, ModelLayout};
 
-/// The marked items of one stored document.
+/// The marked documents inside of a stored one.
 #[derive(Debug, Default)]
 pub(super) struct StoredItems<'d> {
     /// The marks, in the form of the document.
     pub(super) marks: Document,
-    /// The items by their marks. Equal ones have one mark.
+    /// They by their marks. Equal ones have one mark.
     items: Vec<&'d RawDocument>,
 }
 
 impl StoredItems<'_> {
-    /// The item that has this mark.
+    /// The one that has this mark.
     pub(super) fn get(&self, Origin(number): Origin) -> Option<&RawDocument> {
         self.items.get(usize::try_from(number).ok()?).copied()
     }
 }
 
 impl ModelLayout {
-    /// The items in the document's lists that hold what the model does not name.
+    /// The embedded documents and items that hold what the model does not name.
     pub(super) fn items<'d>(
         &self,
         fields: &[FieldLayout],
@@ -88,15 +89,18 @@ impl<'d> ItemFinder<'_, 'd> {
     fn value(&mut self, holds: &FieldKind, value: RawBsonRef<'d>) -> Option<Value> {
         match (holds, value) {
             (FieldKind::Embedded(name), RawBsonRef::Document(document)) => {
-                let layout = self.layout;
-                let marks = self.fields(layout.embedded(name), document);
+                let (layout, fields) = (self.layout, self.layout.embedded(name));
+                let mut marks = self.fields(fields, document);
+                if layout.has_foreign(fields, document) {
+                    marks.insert(ORIGIN.to_owned(), self.mark(document).value());
+                }
                 (!marks.is_empty()).then_some(Value::Object(marks))
             }
             (FieldKind::List(item), RawBsonRef::Array(items)) => {
                 let marks = items
                     .into_iter()
                     .flatten()
-                    .map(|value| self.item(item, value));
+                    .map(|value| self.value(item, value));
                 let marks: Vec<Option<Value>> = marks.collect();
                 let items = || {
                     marks
@@ -108,23 +112,6 @@ impl<'d> ItemFinder<'_, 'd> {
             }
             _ => None,
         }
-    }
-
-    fn item(&mut self, holds: &FieldKind, value: RawBsonRef<'d>) -> Option<Value> {
-        let inside = self.value(holds, value);
-        let (FieldKind::Embedded(name), RawBsonRef::Document(item)) = (holds, value) else {
-            return inside;
-        };
-        let layout = self.layout;
-        if !layout.has_foreign(layout.embedded(name), item) {
-            return inside;
-        }
-        let mut marks = match inside {
-            Some(Value::Object(marks)) => marks,
-            _ => Document::new(),
-        };
-        marks.insert(ORIGIN.to_owned(), self.mark(item).value());
-        Some(Value::Object(marks))
     }
 
     fn mark(&mut self, item: &'d RawDocument) -> Origin {

@@ -183,7 +183,7 @@ impl ModelLayout {
 /// Writes values over what is stored.
 struct Writer<'w> {
     layout: &'w ModelLayout,
-    /// The stored items with others' content.
+    /// The stored documents inside of it with others' content.
     items: &'w StoredItems<'w>,
 }
 
@@ -255,9 +255,9 @@ impl Writer<'_> {
     ) -> Result<RawBson, CodecError> {
         match (holds, value) {
             (FieldKind::Embedded(name), Value::Object(document)) => {
-                let before = before.and_then(RawBsonRef::as_document);
                 let mut written = RawDocumentBuf::new();
                 let fields = self.layout.embedded(name);
+                let before = self.before(fields, document, before);
                 self.append(fields, document, before, &mut written)?;
                 Ok(RawBson::Document(written))
             }
@@ -271,8 +271,23 @@ impl Writer<'_> {
         }
     }
 
-    /// An item with a mark is written over the stored item of that mark. One without is a new one, or is equal to a
-    /// stored one in which others have nothing.
+    /// What an embedded document or an item is written over: the stored one of its mark, or the one at its place in which
+    /// others have nothing. Without a mark it is a new one.
+    fn before<'r>(
+        &'r self,
+        fields: &[FieldLayout],
+        document: &Document,
+        at_its_place: Option<RawBsonRef<'r>>,
+    ) -> Option<&'r RawDocument> {
+        let marked = Origin::of(document).and_then(|mark| self.items.get(mark));
+        let plain = || {
+            let before = at_its_place.and_then(RawBsonRef::as_document);
+            before.filter(|before| !self.layout.has_foreign(fields, before))
+        };
+        marked.or_else(plain)
+    }
+
+    /// An item without a mark is a new one, or is equal to a stored one in which others have nothing.
     fn list(
         &self,
         item: &FieldKind,
@@ -282,14 +297,8 @@ impl Writer<'_> {
         let mut plain = self.plain_items(item, before)?;
         let mut written = RawArrayBuf::new();
         for value in values {
-            let mark = match value {
-                Value::Object(document) => Origin::of(document),
-                _ => None,
-            };
-            let marked = mark.and_then(|mark| self.items.get(mark));
-            let equal = || plain.get_mut(&spelled(value)).and_then(Vec::pop);
-            let over = marked.map(RawBsonRef::Document).or_else(equal);
-            written.push(self.value(item, value, over)?);
+            let equal = plain.get_mut(&spelled(value)).and_then(Vec::pop);
+            written.push(self.value(item, value, equal)?);
         }
         Ok(written)
     }

@@ -369,11 +369,20 @@ type Line { code: String }
 fn what_others_keep_in_an_embedded_document_is_kept_with_it() {
     let layout = layout();
     let stored = raw(doc! { "addr": { "geo": [1, 2], "town": "Ulm", "zip": 1 } });
-    let body = Document::from([("addr".to_owned(), object([("town", text("Bonn"))]))]);
+    let mut body = marked(&layout, &stored);
+    set(body.get_mut("addr").unwrap(), "town", text("Bonn"));
     let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
     let written = apply(&stored, &difference);
     let expected = bson!({ "geo": [1, 2], "town": "Bonn", "zip": 1 });
     assert_eq!(written.get("addr"), Some(&expected));
+    let new = Document::from([("addr".to_owned(), object([("town", text("Ulm"))]))]);
+    let difference = layout.difference(orders(&layout), &stored, &new).unwrap();
+    let written = apply(&stored, &difference);
+    assert_eq!(
+        written.get("addr"),
+        Some(&bson!({ "town": "Ulm" })),
+        "one that was null in between is new"
+    );
     let unchanged = layout.difference(orders(&layout), &stored, &marked(&layout, &stored));
     assert!(unchanged.unwrap().is_empty());
 }
@@ -406,7 +415,8 @@ type Address { city: String @stored(as: "town") @renamed(stored: "city") }
         ("other".to_owned(), text("x")),
     ]);
     assert_eq!(read, expected);
-    let difference = layout.difference(orders(&layout), &stored, &read).unwrap();
+    let met = marked(&layout, &stored);
+    let difference = layout.difference(orders(&layout), &stored, &met).unwrap();
     let written = apply(&stored, &difference);
     let unmoved = doc! { "due_at": 5, "address": { "city": "Ulm", "geo": 1 }, "other": "x" };
     assert_eq!(
@@ -417,7 +427,8 @@ type Address { city: String @stored(as: "town") @renamed(stored: "city") }
     let both = raw(doc! { "due": 5, "due_at": 6 });
     let read = layout.read(orders(&layout), &both).unwrap();
     assert_eq!(read["due_at"], Value::Int(6), "the new name counts");
-    let edited = Document::from([("address".to_owned(), object([("town", text("Rom"))]))]);
+    let mut edited = Document::from([("address".to_owned(), met["address"].clone())]);
+    set(edited.get_mut("address").unwrap(), "town", text("Rom"));
     let difference = layout
         .difference(orders(&layout), &stored, &edited)
         .unwrap();
