@@ -262,21 +262,18 @@ pub trait Snapshot: Send {
     /// The clients of a user that have a state, in the order of their names after one of them, at most `limit`.
     async fn clients_of_user(
         &mut self,
-        _user: &UserId,
-        _after: Option<&ClientId>,
-        _limit: usize,
-    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
-        Ok(Vec::new())
-    }
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError>;
 
-    /// All that the inbox holds, open and settled, in the order of ids after one of them, at most `limit`.
+    /// All that the inbox holds, open and settled, in the order of ids after one of them, at most `limit`. A walk has ended
+    /// when it passes nothing more.
     async fn walk_conflicts(
         &mut self,
-        _after: Option<&ConflictId>,
-        _limit: usize,
-    ) -> Result<ConflictWalk, StoreError> {
-        Ok(ConflictWalk::default())
-    }
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, StoreError>;
 
     /// Counts the clients whose last push is not older than `since`, by the API that their app was made for. At most
     /// `limit` clients are counted.
@@ -387,7 +384,7 @@ impl InboxScan {
 pub struct ConflictWalk {
     /// The conflicts. One that cannot be read is left out, with a line in the log.
     pub records: Vec<InboxRecord>,
-    /// The last one that was passed; `None` at the end.
+    /// The last one that was passed; `None` if nothing was.
     pub next: Option<ConflictId>,
 }
 

@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 95] = [
+pub const CATALOGUE: [Broken; 97] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -81,6 +81,7 @@ pub const CATALOGUE: [Broken; 95] = [
     Broken { fault: Fault::Gateway(Mutant::OwnFieldOverlaps), rule: "4.7", says: "a field written since the base overlaps, even if the same client wrote it" },
     Broken { fault: Fault::Gateway(Mutant::NothingOverlaps), rule: "4.7", says: "no field overlaps" },
     Broken { fault: Fault::Gateway(Mutant::Absolute), rule: "4.8", says: "differences are written as absolute values" },
+    Broken { fault: Fault::Gateway(Mutant::RemovedItemStays), rule: "4.8", says: "an item that a client removes stays when lists are merged" },
     Broken { fault: Fault::Gateway(Mutant::InboxUnbounded), rule: "4.11", says: "any number of conflicts of one user and document wait" },
     Broken { fault: Fault::Gateway(Mutant::InboxShared), rule: "4.11", says: "the conflicts of all users of a document count together" },
     Broken { fault: Fault::Gateway(Mutant::AnyRight), rule: "4.14", says: "who may do something to documents of a type may do everything" },
@@ -106,6 +107,7 @@ pub const CATALOGUE: [Broken; 95] = [
     Broken { fault: Fault::Gateway(Mutant::ImportedAlone), rule: "9.6", says: "a gateway whose model does not lead takes over what others wrote without a write of its own" },
     Broken { fault: Fault::Gateway(Mutant::OtherShapes), rule: "9.6", says: "a gateway whose model does not lead decides about types that the lead scopes otherwise" },
     Broken { fault: Fault::Gateway(Mutant::OthersDropped), rule: "9.7", says: "a write drops what its model does not name" },
+    Broken { fault: Fault::Gateway(Mutant::ItemsGuessed), rule: "9.7", says: "an item that cannot be identified is written as a new one" },
     Broken { fault: Fault::Gateway(Mutant::MisplacedStays), rule: "9.9", says: "a stamp compares a document with its collection only, and not with the rules of the model" },
     Broken { fault: Fault::Gateway(Mutant::MovingShown), rule: "9.10", says: "a document that is still in another scope than its fields make is shown" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1.1", says: "the client takes pages that do not go on from where it stands" },

@@ -5,7 +5,10 @@
 mod mix;
 mod scenes;
 
-pub(crate) use self::{mix::Mix, scenes::scene};
+pub(crate) use self::{
+    mix::Mix,
+    scenes::{scene, scene_of_lists},
+};
 use crate::people::Edition;
 
 /// The most changes of a push.
@@ -21,6 +24,8 @@ pub enum Op {
         what: u8,
         value: u8,
     },
+    /// A user creates the order, edits one of its lists, or deletes it.
+    EditOrder { device: u8, what: u8, value: u8 },
     /// The device sends its next push.
     Send {
         device: u8,
@@ -85,6 +90,8 @@ pub enum Op {
     Decline { user: u8, decline: bool },
     /// Another service writes a document, past the gateways.
     Foreign { document: u8, what: u8, value: u8 },
+    /// Another service does to the order what users do, and puts into items what no model names.
+    ForeignOrder { what: u8, value: u8 },
     /// Another service writes a document, whose event may be lost. The importer's call after so many others does not
     /// answer. Meanwhile a document is written once more.
     Interrupt {
@@ -169,6 +176,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it is about the order.
+    pub(crate) fn is_of_orders(&self) -> bool {
+        matches!(self, Self::EditOrder { .. } | Self::ForeignOrder { .. })
+    }
+
     /// Whether it matters to a client. Others matter to gateways, stores and importers.
     pub(crate) fn concerns_clients(&self) -> bool {
         matches!(

@@ -8,6 +8,7 @@ mod holdings;
 mod imports;
 mod ledger;
 mod sight;
+mod unnamed;
 
 use std::fmt;
 
@@ -66,7 +67,7 @@ pub enum Property {
     Kept,
     /// What one user causes stays within its bounds, and takes no room of another user.
     Bounded,
-    /// No gateway changes a field that its model does not name.
+    /// No gateway changes what its model does not name, and in lists it stays with its item.
     Unnamed,
     /// A document is in the scope that the model in force gives it. One that is not yet is not shown by a gateway of that
     /// model.

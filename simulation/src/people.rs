@@ -45,8 +45,14 @@ const DOCUMENTS_OF_BOTH: [(&str, &str); 5] = [
     ("Card", "x"),
 ];
 
-/// The field of tasks, notes and places that only B knows.
+/// The field of tasks, notes, places and items of orders that only B knows.
 pub(crate) const ONLY_B: &str = "aim";
+
+/// A field of such items that no model names.
+pub(crate) const UNNAMED: &str = "stock";
+
+/// What identifies a line of an order. Equal parcels are the same.
+pub(crate) const LINE_KEY: &str = "sku";
 
 /// A mood that A cannot read, and one that B cannot.
 pub(crate) const WARM: &str = "WARM";
@@ -54,7 +60,7 @@ pub(crate) const COLD: &str = "COLD";
 
 /// A model of a history. Gateways of both may serve the store at a time.
 ///
-/// Only B knows the type `Gift` and the fields `aim`, one of them inside an embedded document. Each knows a mood that the other one cannot read. They disagree on
+/// Only B knows the type `Gift` and the fields `aim`, some of them inside embedded documents and items of lists. Each knows a mood that the other one cannot read. They disagree on
 /// the scope of a `Card`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Edition {
@@ -81,7 +87,7 @@ const UNLIKE_TRACES: [(&str, &str); 7] = [
     ("total: Long @merge(with: COUNTER)", ""),
 ];
 
-/// What traces do not have.
+/// What traces do not have. Others keep in the items of lists what no model names.
 const MORE_TYPES: &str = r#"
 type Card @collection(name: "cards") @scope(by: "{PLACED_BY}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
   id: ID!
@@ -110,6 +116,23 @@ type Member @collection(name: "members") @scope(by: "all") @conflict(policy: CLI
   team: String!
   person: String!
   access: String!
+}
+
+type Order @collection(name: "orders") @scope(by: "{audience}") @conflict(policy: POLICY, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
+  id: ID!
+  audience: String!
+  title: String
+  lines: [Line!] @key(field: "sku") @merge(with: ITEMS)
+  parcels: [Parcel!]
+}
+
+type Line {
+  sku: String!
+  quantity: Int, ONLY_B
+}
+
+type Parcel {
+  weight: Int, ONLY_B
 }
 "#;
 
@@ -164,9 +187,11 @@ pub(crate) fn sdl(edition: Edition, rule: &str) -> String {
 }
 
 /// All types of both models, in the order in which a store numbers them.
-pub(crate) fn types() -> [TypeName; 7] {
-    ["Task", "Note", "Card", "Memo", "Board", "Member", "Gift"]
-        .map(|name| TypeName::new(name).expect("types of the model have good names"))
+pub(crate) fn types() -> [TypeName; 8] {
+    [
+        "Task", "Note", "Card", "Memo", "Board", "Member", "Order", "Gift",
+    ]
+    .map(|name| TypeName::new(name).expect("types of the model have good names"))
 }
 
 /// The number that a store gives to the type.
@@ -214,22 +239,48 @@ pub(crate) fn selected(app: Edition, type_name: &TypeName, body: &Document) -> D
 /// The part of a document that A names.
 pub(crate) fn without_only_b(body: &Document) -> Document {
     let fields = body.iter().filter(|(name, _)| *name != ONLY_B);
-    let named = |value: &Value| match value {
-        Value::Object(inside) => Value::Object(without_only_b(inside)),
-        value => value.clone(),
-    };
     fields
-        .map(|(name, value)| (name.clone(), named(value)))
+        .map(|(name, value)| (name.clone(), value_without_only_b(value)))
         .collect()
 }
 
-/// What a gateway with model A leaves of the value that it overwrites: the field that only B knows.
-pub(crate) fn keep_only_b(before: Option<&Value>, after: &mut Value) {
-    if let (Some(Value::Object(before)), Value::Object(after)) = (before, after)
-        && let Some(aim) = before.get(ONLY_B)
-    {
-        after.insert(ONLY_B.to_owned(), aim.clone());
+/// The part of a value that A names.
+pub(crate) fn value_without_only_b(value: &Value) -> Value {
+    match value {
+        Value::Object(inside) => Value::Object(without_only_b(inside)),
+        Value::List(items) => Value::List(items.iter().map(value_without_only_b).collect()),
+        value => value.clone(),
     }
+}
+
+/// What a gateway with model A leaves of the value that it overwrites: the fields that only B knows.
+pub(crate) fn keep_only_b(before: Option<&Value>, after: &mut Value) {
+    match (before, after) {
+        (Some(Value::Object(before)), Value::Object(after)) => {
+            if let Some(aim) = before.get(ONLY_B) {
+                after.insert(ONLY_B.to_owned(), aim.clone());
+            }
+        }
+        (Some(Value::List(before)), Value::List(after)) => {
+            let mut left: Vec<&Value> = before.iter().collect();
+            for item in after {
+                let is_it = |before: &&Value| item_identity(before) == item_identity(item);
+                if let Some(origin) = left.iter().position(is_it) {
+                    keep_only_b(Some(left.remove(origin)), item);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is equal for an item of a list before and after an edit: its key, or all that A names of it.
+fn item_identity(item: &Value) -> Value {
+    let key = match item {
+        Value::Object(item) => item.get(LINE_KEY).cloned(),
+        _ => None,
+    };
+    key.unwrap_or_else(|| value_without_only_b(item))
 }
 
 /// The field that makes the scope of a document.
@@ -252,7 +303,7 @@ pub(crate) fn is_in_place(edition: Edition, entry: &Entry) -> bool {
 /// The types of which an app of edition B selects more than one of edition A.
 pub(crate) fn changed_types() -> BTreeSet<TypeName> {
     let named = |name| TypeName::new(name).expect("types of the model have good names");
-    ["Task", "Note", "Gift"].map(named).into()
+    ["Task", "Note", "Order", "Gift"].map(named).into()
 }
 
 /// One of the documents that people edit, in a history of one or of two models.
@@ -273,6 +324,11 @@ pub(crate) fn memo() -> DocumentKey {
 /// The document that its author alone may change.
 pub(crate) fn board() -> DocumentKey {
     key("Board", "x")
+}
+
+/// The document that has lists of embedded documents.
+pub(crate) fn order() -> DocumentKey {
+    key("Order", "x")
 }
 
 /// The membership of a user in a team.

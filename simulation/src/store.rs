@@ -10,6 +10,7 @@ pub(crate) mod documents;
 mod file;
 mod foreign;
 mod importing;
+mod marks;
 mod models;
 mod tail;
 
@@ -345,6 +346,8 @@ impl Inner {
         if let Some(by) = by.filter(|by| by.edition != moment.lead()) {
             state.foreign = moment.foreign(&self.model(by.edition));
         }
+        let edition = by.map_or(moment.lead(), |by| by.edition);
+        state.origins = marks::marks_of(&self.model(edition), &moment.documents);
         state
     }
 

@@ -6,7 +6,7 @@ use tidegate_testkit::Random;
 
 use crate::{
     mutants::Fault,
-    op::{Mix, Op, scene},
+    op::{Mix, Op, scene, scene_of_lists},
     oracle::Violation,
     people::{Edition, RULES},
     world::tell,
@@ -26,6 +26,9 @@ const OF_TWO_MODELS: u64 = 4;
 
 /// Of each eight histories, those of these numbers have scenes.
 const WITH_SCENES: [u64; 2] = [1, 2];
+
+/// And those with scenes of lists.
+const WITH_LISTS: [u64; 2] = [3, 5];
 
 /// How many scenes they have.
 const SCENES: usize = 2;
@@ -87,6 +90,12 @@ impl Story {
             for _ in 0..SCENES {
                 let place = random.below(ops.len());
                 ops.splice(place..place, scene(&mut random, of_two_models));
+            }
+        }
+        if WITH_LISTS.contains(&(seed % 8)) {
+            for _ in 0..SCENES {
+                let place = random.below(ops.len());
+                ops.splice(place..place, scene_of_lists(&mut random));
             }
         }
         Self {

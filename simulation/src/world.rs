@@ -123,7 +123,12 @@ fn run(story: &Story, records: bool) -> Result<(Tally, Vec<Recording>), Violatio
             for device in &mut world.devices {
                 device.recorder = records.then(Recorder::default);
             }
-            for op in &story.ops {
+            // Traces have no orders.
+            let ops = story
+                .ops
+                .iter()
+                .filter(|op| !(records && op.is_of_orders()));
+            for op in ops {
                 world.happen(*op).await?;
             }
             world.rest().await?;

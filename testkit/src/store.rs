@@ -23,6 +23,7 @@ use tidegate_core::{
     membership::{Bounds, Memberships, ROWS_MAX, UserState},
     push::ClientState,
     transaction::ForeignState,
+    value::Document,
 };
 
 /// All that a store holds at one moment.
@@ -38,6 +39,8 @@ pub struct State {
     pub sums: HashMap<Scope, ScopeSums>,
     /// Others' writes past the gateway, until a commit takes them over.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
+    /// Marks for what documents hold inside of them and the gateway that reads does not name.
+    pub origins: BTreeMap<DocumentKey, Document>,
     /// Types that may have lost documents.
     pub held: BTreeSet<TypeName>,
     /// Documents that are recorded as withheld.
@@ -74,6 +77,7 @@ impl State {
             scopes: HashMap::new(),
             sums: HashMap::new(),
             foreign: BTreeMap::new(),
+            origins: BTreeMap::new(),
             held: BTreeSet::new(),
             misfits: BTreeSet::new(),
             inbox: BTreeMap::new(),
@@ -148,11 +152,16 @@ impl State {
         self.clients.values()
     }
 
+    /// What is kept of a user's clients, in the order of their names.
+    pub fn clients_named(&self, user: &UserId) -> impl Iterator<Item = (&ClientKey, &ClientState)> {
+        let clients = self.clients.iter();
+        clients.filter(|(key, _)| key.user == *user)
+    }
+
     /// How many of a user's clients have a last push that is remembered.
     pub fn clients_of(&self, user: &UserId) -> usize {
-        let clients = self.clients.iter();
-        let counted = clients.filter(|(key, state)| key.user == *user && state.at.is_some());
-        counted.count()
+        let clients = self.clients_named(user);
+        clients.filter(|(_, state)| state.at.is_some()).count()
     }
 
     /// What is kept of a user beside the documents.

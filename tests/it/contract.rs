@@ -4,6 +4,8 @@
 //! list. What only one backend promises is tested beside that backend. The simulation's store keeps the same promises
 //! (`simulation/src/lib.rs`), so its crate includes these files by their paths.
 
+#[path = "contract/clients.rs"]
+pub(crate) mod clients;
 #[path = "contract/collecting.rs"]
 pub(crate) mod collecting;
 #[path = "contract/committing.rs"]
@@ -51,12 +53,13 @@ macro_rules! contract {
             committing::seqs_have_no_gap_and_follow_the_order_of_commits
             committing::documents_of_many_types_and_sizes_come_back
             committing::a_tombstone_keeps_no_body
-            committing::client_states_come_back
-            committing::clients_are_counted_and_found_when_they_are_idle
-            committing::clients_are_counted_by_the_api_of_their_app
             committing::memberships_follow_their_documents
             committing::an_epoch_change_is_in_force_with_its_commit
             committing::everything_is_there_after_reopening
+            clients::client_states_come_back
+            clients::clients_are_counted_and_found_when_they_are_idle
+            clients::clients_are_counted_by_the_api_of_their_app
+            clients::the_clients_of_a_user_are_read_in_the_order_of_their_names
             feeds::a_scan_is_ascending_within_its_bounds
             feeds::a_scan_of_some_types_leaves_out_the_others_only
             feeds::a_scan_without_removals_has_what_is_there_and_nothing_else
@@ -77,6 +80,7 @@ macro_rules! contract {
             inbox::what_waits_of_a_document_is_counted_for_each_user
             inbox::a_conflict_opened_while_its_document_moves_stands_where_the_document_does
             inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
+            inbox::all_conflicts_are_walked_in_the_order_of_their_ids
             inbox::a_tail_reports_where_conflicts_open_and_end
             loading::documents_are_loaded_in_their_order_as_far_as_they_have_room
             loading::conflicts_are_loaded_in_their_order_as_far_as_they_have_room

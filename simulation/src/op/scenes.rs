@@ -12,9 +12,17 @@ type Scene = fn(&mut Draw<'_>) -> Vec<Op>;
 const OF_ONE_MODEL: [Scene; 4] = [twice, twice, a_membership_begins, a_backup_is_put_back];
 const OF_TWO_MODELS: [Scene; 1] = [an_app_is_updated];
 
+/// Those of histories whose scenes are about lists.
+const OF_LISTS: [Scene; 3] = [
+    orders_are_edited,
+    two_edit_a_list,
+    an_item_holds_what_nobody_names,
+];
+
 /// What a user makes of a document (`world/hand.rs`): a new title, or another field of it.
 const TITLE: u8 = 3;
 const DONE: u8 = 6;
+const DELETED: u8 = 0;
 
 /// One of them.
 pub(crate) fn scene(random: &mut Random, of_two_models: bool) -> Vec<Op> {
@@ -24,6 +32,89 @@ pub(crate) fn scene(random: &mut Random, of_two_models: bool) -> Vec<Op> {
         false => draw.one_of(&OF_ONE_MODEL),
     };
     scene(draw)
+}
+
+/// One in which lists are edited.
+pub(crate) fn scene_of_lists(random: &mut Random) -> Vec<Op> {
+    let draw = &mut Draw(random);
+    let scene = draw.one_of(&OF_LISTS);
+    scene(draw)
+}
+
+/// Users and a service edit the lists of the order, and hear of each other now and then.
+fn orders_are_edited(draw: &mut Draw<'_>) -> Vec<Op> {
+    const EDITS: usize = 12;
+    let mut ops = Vec::new();
+    for _ in 0..EDITS {
+        let device = draw.byte();
+        match draw.below(6) {
+            0 => ops.push(Op::ForeignOrder {
+                what: list_edit(draw),
+                value: draw.byte(),
+            }),
+            1 => ops.push(Op::Pause { seconds: 2 }),
+            2 => ops.extend(settled(draw, device)),
+            _ => {
+                ops.push(order_edit(draw, device));
+                if draw.below(3) > 0 {
+                    ops.extend(sent(draw, device));
+                }
+            }
+        }
+    }
+    ops
+}
+
+/// Two users edit the order as both have seen it.
+fn two_edit_a_list(draw: &mut Draw<'_>) -> Vec<Op> {
+    let (alice, bob) = (0, 1);
+    let mut ops = vec![order_edit(draw, alice)];
+    ops.extend(sent(draw, alice));
+    ops.extend(settled(draw, alice));
+    ops.extend(settled(draw, bob));
+    ops.extend([alice, bob, alice].map(|device| order_edit(draw, device)));
+    ops.extend(sent(draw, alice));
+    ops.extend(sent(draw, bob));
+    ops.extend(sent(draw, alice));
+    ops
+}
+
+/// Another service puts into the items of the order what no model names. Then a user edits them.
+fn an_item_holds_what_nobody_names(draw: &mut Draw<'_>) -> Vec<Op> {
+    let device = draw.byte();
+    let mut ops = settled(draw, device).to_vec();
+    ops.push(order_edit(draw, device));
+    ops.extend(sent(draw, device));
+    for _ in 0..2 {
+        ops.push(Op::ForeignOrder {
+            what: list_edit(draw),
+            value: 2 * draw.below(16),
+        });
+    }
+    ops.push(Op::Pause { seconds: 3 });
+    for _ in 0..3 {
+        ops.extend(settled(draw, device));
+        ops.push(order_edit(draw, device));
+        ops.extend(sent(draw, device));
+    }
+    ops
+}
+
+fn order_edit(draw: &mut Draw<'_>, device: u8) -> Op {
+    Op::EditOrder {
+        device,
+        what: match draw.below(16) {
+            0 => DELETED,
+            _ => list_edit(draw),
+        },
+        value: draw.byte(),
+    }
+}
+
+/// What becomes of an order that is no delete (`world/hand/orders.rs`).
+fn list_edit(draw: &mut Draw<'_>) -> u8 {
+    let list = draw.below(2);
+    8 * list + 1 + draw.below(7)
 }
 
 /// A user edits a field of a task twice, and sends each edit alone. Between the two another user edits another field.

@@ -14,7 +14,7 @@ use tidegate_core::{
 };
 use tidegate_testkit::store::State;
 
-use super::{Judged, Property, Violation, expect};
+use super::{Judged, Property, Violation, expect, unnamed};
 use crate::{
     people::{self, Edition},
     store::{
@@ -51,7 +51,7 @@ pub(crate) fn imports(
     let is_stamp = after.answers.is_empty();
     let mut imports = Vec::new();
     for entry in after.written.iter().filter_map(entry_of) {
-        judge_unnamed(before, after, by, entry)?;
+        unnamed::judge(&model, before, after, entry)?;
         judge_placed(before, by, entry)?;
         let standing = before.state.entry(&entry.key);
         let import = match met.get(&entry.key) {
@@ -75,44 +75,6 @@ pub(crate) fn imports(
         imports.push(import);
     }
     Ok(imports)
-}
-
-/// A gateway whose model does not name a field leaves it as it is, in the feed and in the collection (rules.md 9.7).
-fn judge_unnamed(before: &Moment, after: &Moment, by: Committer, entry: &Entry) -> Judged {
-    if by.edition == Edition::B {
-        return Ok(());
-    }
-    let standing = before.state.entry(&entry.key);
-    let standing = standing.filter(|standing| standing.began == entry.began);
-    let in_feed = (
-        standing.and_then(|it| it.body.as_ref()),
-        entry.body.as_ref(),
-    );
-    let in_collection = (before.document(&entry.key), after.document(&entry.key));
-    for (was, is) in [in_feed, in_collection] {
-        let (Some(was), Some(is)) = (was, is) else {
-            continue;
-        };
-        let places = (embedded(was, "place"), embedded(is, "place"));
-        let places = places.0.zip(places.1);
-        for (was, is) in [(was, is)].into_iter().chain(places) {
-            let (was, is) = (was.get(people::ONLY_B), is.get(people::ONLY_B));
-            expect(was == is, Property::Unnamed, || {
-                format!(
-                    "{was:?} of {:?} became {is:?} by a model without the field",
-                    entry.key
-                )
-            })?;
-        }
-    }
-    Ok(())
-}
-
-fn embedded<'d>(document: &'d Document, name: &str) -> Option<&'d Document> {
-    match document.get(name) {
-        Some(Value::Object(inside)) => Some(inside),
-        _ => None,
-    }
 }
 
 /// No gateway puts a document where the model in force would not (rules.md 9.6).

@@ -3,6 +3,7 @@
 //! The answers report a version of a document as one edit. The store's own account must agree.
 
 mod document;
+mod items;
 mod policies;
 mod values;
 

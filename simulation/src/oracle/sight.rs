@@ -9,14 +9,14 @@ use tidegate_core::{
     id::{ClientId, DocumentKey, Scope, UserId, Version},
     inbox::PENDING_MAX,
     membership::Memberships,
-    model::{Role, RoleSet},
+    model::{Model, Role, RoleSet},
     push::Outcome,
     transaction::ForeignState,
     value::Value,
 };
 use tidegate_testkit::store::State;
 
-use super::{Judged, Property, expect, imports::met_in, took};
+use super::{Judged, Property, expect, imports::met_in, took, unnamed};
 use crate::{
     people::{self, Edition},
     store::Moment,
@@ -158,10 +158,10 @@ impl Sight {
     /// The reason of a rejection was true at one of these moments.
     pub(crate) fn judge_rejection(
         &self,
+        (model, gateway): (&Model, Edition),
         code: &str,
         change: &Change,
         atomic: bool,
-        gateway: Edition,
         moments: &[Moment],
     ) -> Judged {
         let entered = match &change.action {
@@ -190,6 +190,7 @@ impl Sight {
                     moment.state.foreign.get(&change.key),
                     Some(ForeignState::Misfit { .. })
                 ),
+                "ITEM_UNIDENTIFIED" => holds_unnamed_items(model, &change.key, moment),
                 "ATOMIC_ABORTED" => atomic,
                 "INBOX_FULL" => {
                     let open = moment.state.conflicts().into_iter();
@@ -248,6 +249,17 @@ impl Sight {
 
 fn is_board(key: &DocumentKey) -> bool {
     key.type_name.as_str() == "Board"
+}
+
+/// Whether a list of the document, in the collection or in the feed, holds what the model does not name.
+fn holds_unnamed_items(model: &Model, key: &DocumentKey, moment: &Moment) -> bool {
+    let in_feed = moment.state.entry(key).and_then(|it| it.body.as_ref());
+    let bodies = moment.document(key).into_iter().chain(in_feed);
+    let document_type = model.document_type(key.type_name.as_str());
+    let fields = document_type.map_or(&[][..], |it| &it.fields);
+    bodies
+        .into_iter()
+        .any(|it| unnamed::has_items(model, fields, it))
 }
 
 fn is_membership(record: &Record) -> bool {

@@ -12,15 +12,15 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    ClientCount, Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
-    Store, StoreError, StoreState, StoredRecord, TailEvent, collections::Collections,
-    models::Models,
+    ClientCount, Committed, ConflictWalk, DecideFn, Entries, InboxRange, InboxScan, Scan,
+    ScanRange, Snapshot, Store, StoreError, StoreState, StoredRecord, TailEvent,
+    collections::Collections, models::Models,
 };
 use tidegate_core::{
     checkpoint::TokenKey,
     digest::ScopeSums,
     entry::{Entry, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, Seq, UserId},
+    id::{ClientId, ClientKey, ConflictId, DocumentKey, Scope, ScopeNumber, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -326,6 +326,38 @@ impl Snapshot for View {
             return block_on(file.client(key));
         }
         Ok(self.state.client(key).cloned())
+    }
+
+    async fn clients_of_user(
+        &mut self,
+        user: &UserId,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientKey, ClientState)>, StoreError> {
+        self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.clients_of_user(user, after, limit));
+        }
+        let clients = self.state.clients_named(user);
+        let behind = clients.filter(|(key, _)| after.is_none_or(|after| key.client > *after));
+        let behind = behind.map(|(key, state)| (key.clone(), state.clone()));
+        Ok(behind.take(limit).collect())
+    }
+
+    async fn walk_conflicts(
+        &mut self,
+        after: Option<&ConflictId>,
+        limit: usize,
+    ) -> Result<ConflictWalk, StoreError> {
+        self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.walk_conflicts(after, limit));
+        }
+        let records = self.state.inbox.values();
+        let behind = records.filter(|record| after.is_none_or(|after| record.id() > after));
+        let records: Vec<InboxRecord> = behind.take(limit).cloned().collect();
+        let next = records.last().map(|record| record.id().clone());
+        Ok(ConflictWalk { records, next })
     }
 
     async fn clients_by_api(

@@ -16,6 +16,7 @@ use tidegate_testkit::store::State;
 use super::{
     Committer, Inner, Moment,
     documents::{self, Documents},
+    marks,
 };
 use crate::op::PUSH_CHANGES_MAX;
 
@@ -46,13 +47,16 @@ impl Inner {
             drop(decide(&older.load(&reads)));
         }
         let mut state = self.read_by(by, self.last());
-        let writes = match &self.file {
+        let mut writes = match &self.file {
             Some(file) => file.commit(&reads, Arc::clone(decide)),
             None => decided(&state, &reads, decide)?,
         };
-        let written = state.write(&writes);
         let mut documents = Documents::clone(&self.documents());
-        documents::write(&self.model(edition), &mut documents, &written);
+        documents::write(&self.model(edition), &mut documents, &writes.entries);
+        if !state.origins.is_empty() {
+            marks::strip(&mut writes);
+        }
+        let written = state.write(&writes);
         self.make_for(&documents);
         if reads.lease.is_some() && !written.is_empty() {
             self.collections.renew();

@@ -128,7 +128,8 @@ impl World {
             value,
         } = disturbance;
         if what.is_multiple_of(2) {
-            self.write_elsewhere(document, what / 2, value);
+            let key = self.document(document);
+            self.write_elsewhere(&key, what / 2, value);
             self.store.hold_importer_after(calls);
         } else {
             let device = self.device(value);

@@ -33,19 +33,18 @@ pub(super) fn types(what: u8) -> RequestedTypes {
 impl World {
     /// A user edits a document as the user sees it.
     pub(super) fn edit(&mut self, device: usize, document: u8, what: u8, value: u8) {
-        self.edit_within(device, document, what, value, None);
+        self.edit_within(device, self.document(document), what, value, None);
     }
 
     /// Makes an edit, in a transaction if one is given. Returns its number, if the device can make it.
     pub(super) fn edit_within(
         &mut self,
         device: usize,
-        document: u8,
+        key: DocumentKey,
         what: u8,
         value: u8,
         transaction: Option<u32>,
     ) -> Option<u32> {
-        let key = self.document(document);
         let owner = &self.devices[device];
         let is_asked = owner.client.page_types.contain(&key.type_name);
         if !is_asked || !people::knows(owner.app, &key.type_name) {
@@ -65,6 +64,7 @@ impl World {
             user,
             knows,
             makes_cold: false,
+            fills: false,
             what,
             value,
         };
@@ -185,6 +185,7 @@ impl World {
             user: USERS[0],
             knows: self.knows(edition),
             makes_cold: edition == Edition::A,
+            fills: false,
             what,
             value,
         };

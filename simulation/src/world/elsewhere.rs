@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tidegate_core::change::{Action, BaseVersion};
+use tidegate_core::{
+    change::{Action, BaseVersion},
+    id::DocumentKey,
+};
 
 use super::{GIVEN_UP, World, hand::Hand};
 use crate::{
@@ -31,19 +34,19 @@ pub(super) struct Disturbance {
 
 impl World {
     /// The service edits the document as it last wrote it, or as the gateways did since.
-    pub(super) fn write_elsewhere(&mut self, document: u8, what: u8, value: u8) {
-        let key = self.document(document);
-        let standing = self.store.document(&key);
+    pub(super) fn write_elsewhere(&mut self, key: &DocumentKey, what: u8, value: u8) {
+        let standing = self.store.document(key);
         let hand = Hand {
             number: self.next_number(Known::NOTHING),
             user: USERS[usize::from(value) % USERS.len()],
             // It knows the fields of both models.
             knows: self.knows(Edition::B),
             makes_cold: value.is_multiple_of(2),
+            fills: true,
             what,
             value,
         };
-        let made = match hand.acts(&key, standing.as_ref(), BaseVersion(0)) {
+        let made = match hand.acts(key, standing.as_ref(), BaseVersion(0)) {
             Action::Create { document, .. } => Some(document),
             Action::Delete { .. } => None,
             Action::Update { set, .. } => standing.map(|mut body| {
@@ -51,7 +54,7 @@ impl World {
                 body
             }),
         };
-        self.store.write_elsewhere(&key, made);
+        self.store.write_elsewhere(key, made);
     }
 
     /// The importer is disturbed in its work on another service's write, whose event may be lost: a call of the store
@@ -64,7 +67,8 @@ impl World {
             what,
             value,
         } = disturbance;
-        self.write_elsewhere(document, what, value);
+        let key = self.document(document);
+        self.write_elsewhere(&key, what, value);
         if loses {
             self.store.lose_history();
         }
@@ -79,8 +83,11 @@ impl World {
                 self.edit_as_stranger(document, what / 2, value / 4);
                 self.settle().await?;
             }
-            1 => self.write_elsewhere(value / 4, what / 2, value),
-            _ => self.write_elsewhere(document, what / 2, value),
+            1 => {
+                let other = self.document(value / 4);
+                self.write_elsewhere(&other, what / 2, value);
+            }
+            _ => self.write_elsewhere(&key, what / 2, value),
         }
         match what % 4 {
             0 => self.store.release(usize::MAX, true),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{GATEWAYS, GIVEN_UP, World, edits, elsewhere::Disturbance};
-use crate::{op::Op, oracle::Judged};
+use crate::{op::Op, oracle::Judged, people};
 
 impl World {
     pub(super) async fn act(&mut self, op: Op) -> Judged {
@@ -15,6 +15,14 @@ impl World {
                 value,
             } => {
                 self.edit(self.device(device), document, what, value);
+            }
+            Op::EditOrder {
+                device,
+                what,
+                value,
+            } => {
+                let device = self.device(device);
+                self.edit_within(device, people::order(), what, value, None);
             }
             Op::Send {
                 device,
@@ -102,7 +110,13 @@ impl World {
                 document,
                 what,
                 value,
-            } => self.write_elsewhere(document, what, value),
+            } => {
+                let key = self.document(document);
+                self.write_elsewhere(&key, what, value);
+            }
+            Op::ForeignOrder { what, value } => {
+                self.write_elsewhere(&people::order(), what, value);
+            }
             Op::Interrupt {
                 calls,
                 loses,

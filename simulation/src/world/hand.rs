@@ -1,5 +1,7 @@
 //! What a user makes of a document, chosen by small numbers.
 
+mod orders;
+
 use std::collections::BTreeMap;
 
 use tidegate_core::{
@@ -20,6 +22,8 @@ pub(super) struct Hand {
     pub(super) knows: Option<Edition>,
     /// Whether it writes a mood that B cannot read.
     pub(super) makes_cold: bool,
+    /// Whether it puts into items of lists what no model names.
+    pub(super) fills: bool,
     pub(super) what: u8,
     pub(super) value: u8,
 }
@@ -49,7 +53,7 @@ impl Hand {
         let Act::Update(intents) = act else {
             return false;
         };
-        let differs = |name: &String| matches!(name.as_str(), "count" | "tags" | "notes");
+        let differs = |name: &String| matches!(name.as_str(), "count" | "tags" | "notes" | "lines");
         !self.value.is_multiple_of(4) || intents.keys().any(differs)
     }
 
@@ -68,6 +72,9 @@ impl Hand {
         if key.type_name.as_str() == "Card" {
             let keeper = people::audience(self.user, self.value / 4);
             document.insert("keeper".to_owned(), keeper);
+        }
+        if key.type_name.as_str() == "Order" {
+            document.extend(self.lists());
         }
         self.aim(key, &mut document);
         document
@@ -101,6 +108,9 @@ impl Hand {
     fn field(&self, key: &DocumentKey, view: &Document) -> (&'static str, Value) {
         let (small, null) = (i32::from(self.value % 3), Value::Null);
         let task = key.type_name.as_str() == "Task";
+        if key.type_name.as_str() == "Order" {
+            return self.order_field(view);
+        }
         match self.what % 16 {
             1 | 2 => ("audience", people::audience(self.user, self.value)),
             3 | 4 => ("title", self.text()),

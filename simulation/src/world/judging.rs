@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     oracle::{self, Judged, Property, Sent, expect},
-    people::Edition,
+    people::{self, Edition},
 };
 
 impl World {
@@ -303,7 +303,9 @@ impl World {
             match outcome.error.as_ref().filter(speaks) {
                 Some(error) => {
                     let code = error.code.name();
-                    sight.judge_rejection(code, change, push.atomic, request.edition, since)
+                    let model = people::model(request.edition, self.rule);
+                    let gateway = (&*model, request.edition);
+                    sight.judge_rejection(gateway, code, change, push.atomic, since)
                 }
                 None => Ok(()),
             }

@@ -55,7 +55,7 @@ impl World {
         let group = self.next_edit();
         let edits = (0..count).filter_map(|nth: u8| {
             let (document, what) = (document.wrapping_add(nth), what.wrapping_add(nth));
-            self.edit_within(device, document, what, value, Some(group))
+            self.edit_within(device, self.document(document), what, value, Some(group))
         });
         let edits = edits.collect();
         self.meant.transactions.push(edits);

@@ -36,6 +36,7 @@ impl State {
     pub fn load(&self, reads: &Reads) -> Loaded {
         let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.entry(key)?)));
         let foreign = |key: &DocumentKey| Some((key.clone(), self.foreign.get(key)?.clone()));
+        let marks = |key: &DocumentKey| Some((key.clone(), self.origins.get(key)?.clone()));
         let record = |id: &ConflictId| Some((id.clone(), self.inbox.get(id)?.clone()));
         let client = |key: &ClientKey| Some((key.clone(), self.client(key)?.clone()));
         let state = |user: &UserId| Some((user.clone(), self.users.get(user)?.clone()));
@@ -63,7 +64,7 @@ impl State {
             standing: self.standing(),
             entries: loaded().filter_map(entry).collect(),
             foreign: loaded().filter_map(foreign).collect(),
-            origins: BTreeMap::new(),
+            origins: loaded().filter_map(marks).collect(),
             held: self.held.clone(),
             misfits: loaded()
                 .filter(|key| self.misfits.contains(*key))

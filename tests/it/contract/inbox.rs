@@ -345,6 +345,46 @@ pub(crate) async fn settled_conflicts_are_forgotten_the_oldest_first_and_open_on
     assert!(record(&*store, "open").await.is_some());
 }
 
+pub(crate) async fn all_conflicts_are_walked_in_the_order_of_their_ids(backend: &impl Backend) {
+    let store = backend.open().await;
+    let walked = async |limit: usize| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let mut snapshot = store.snapshot().await.unwrap();
+            let walk = snapshot
+                .walk_conflicts(after.as_ref(), limit)
+                .await
+                .unwrap();
+            assert!(walk.records.len() <= limit);
+            found.extend(walk.records);
+            after = walk.next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    };
+    assert_eq!(walked(2).await, []);
+    let records = [
+        settled("1", 9),
+        open("10", &task("1"), &scope("b"), 3),
+        open("2", &task("2"), &scope("a"), 7),
+        settled("20", 1),
+        open("3", &task("1"), &scope("a"), 1),
+    ];
+    let unordered = [3, 0, 4, 2, 1].map(|nth: usize| records[nth].clone());
+    write(&*store, inbox(unordered)).await;
+    for limit in [1, 2, 5, 100] {
+        assert_eq!(walked(limit).await, records, "{limit} at a time");
+    }
+    let removed = Writes {
+        conflicts_removed: vec![id("1"), id("2")],
+        ..Writes::default()
+    };
+    write(&*store, removed).await;
+    let left = [1, 3, 4].map(|nth: usize| records[nth].clone());
+    assert_eq!(walked(2).await, left);
+}
+
 pub(crate) async fn a_tail_reports_where_conflicts_open_and_end(backend: &impl Backend) {
     let store = backend.open().await;
     let (a, b) = (scope("a"), scope("b"));

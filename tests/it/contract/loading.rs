@@ -17,7 +17,7 @@ use tidegate_core::{
 
 use super::{
     Backend,
-    committing::{client, client_state},
+    clients::{client, client_state},
     fixture::{entries, entry, load, scope, task, write},
     inbox::{id, inbox, open},
 };

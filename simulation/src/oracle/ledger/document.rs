@@ -13,7 +13,8 @@ use tidegate_testkit::store::State;
 
 use super::{
     Line, Sent,
-    values::{alike, joined_sets, same, same_client, sum, whole},
+    items::judge_joined,
+    values::{alike, holds_documents, joined_sets, read, same, same_client, sum, whole},
 };
 use crate::{
     oracle::{Judged, Property, expect},
@@ -284,6 +285,7 @@ impl<'l> Account<'l> {
         let theirs = field.theirs.as_ref();
         let joined = match self.strategy(&field.field) {
             _ if mine.is_null() => return Ok(()),
+            Some(MergeStrategy::Items) => return judge_joined(line, field),
             Some(MergeStrategy::Counter) => sum(theirs, Some(mine), Some(seen)),
             Some(MergeStrategy::Set) => Some(joined_sets(theirs, mine, seen)),
             _ => return Ok(()),
@@ -328,7 +330,14 @@ impl<'l> Account<'l> {
             MergeStrategy::Counter | MergeStrategy::Set if self.untold.contains(name) => None,
             MergeStrategy::Counter => sum(theirs, Some(mine), Some(seen)),
             MergeStrategy::Set => Some(joined_sets(theirs, mine, seen)),
-            MergeStrategy::Text | MergeStrategy::Items => None,
+            // What the app does not name stays.
+            MergeStrategy::Items => {
+                let theirs = theirs.map(|it| read(Edition::A, it));
+                let is_whole = sent.gateway == Edition::A || theirs.as_ref() == self.body.get(name);
+                let is_seen = same(theirs.as_ref(), Some(&read(Edition::A, seen)));
+                (is_whole && is_seen && !self.untold.contains(name)).then(|| mine.clone())
+            }
+            MergeStrategy::Text => None,
             _ => Some(mine.clone()),
         }
     }
@@ -348,8 +357,7 @@ impl<'l> Account<'l> {
     /// say which gateway applied the edit.
     fn kept(&self, line: &Line, name: &str, value: Option<Value>) -> Option<Value> {
         let mut value = value?;
-        let is_embedded = matches!(value, Value::Object(_));
-        if is_embedded && !line.first_answer {
+        if holds_documents(&value) && !line.first_answer {
             return None;
         }
         if line.sent.gateway == Edition::A {

@@ -16,13 +16,25 @@ pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
 
 /// Whether they are equal as the gateway's model reads them.
 pub(super) fn alike(line: &Line, a: &Option<Value>, b: &Option<Value>) -> bool {
-    let read = |value: &Option<Value>| match value {
-        Some(Value::Object(inside)) if line.sent.gateway == Edition::A => {
-            Some(Value::Object(people::without_only_b(inside)))
-        }
-        value => value.clone(),
-    };
+    let read = |value: &Option<Value>| Some(read(line.sent.gateway, value.as_ref()?));
     same(read(a).as_ref(), read(b).as_ref())
+}
+
+/// The value as a model reads it.
+pub(super) fn read(edition: Edition, value: &Value) -> Value {
+    match edition {
+        Edition::A => people::value_without_only_b(value),
+        Edition::B => value.clone(),
+    }
+}
+
+/// Whether the value is an embedded document, or a list of them.
+pub(super) fn holds_documents(value: &Value) -> bool {
+    match value {
+        Value::Object(_) => true,
+        Value::List(items) => items.iter().any(holds_documents),
+        _ => false,
+    }
 }
 
 pub(super) fn whole(value: Option<&Value>) -> Option<i32> {
