@@ -32,26 +32,64 @@ const VERSION_FIELD: &str = "__v";
 /// The field in which libraries keep when a document was last written.
 const UPDATED_AT_FIELD: &str = "updatedAt";
 
+/// The places in documents of which something is kept, of all collections together. A place takes up to 2 KiB.
+const PLACES_MAX: usize = 50_000;
+
+/// What is known of the collections of a database.
+pub(crate) struct Samples {
+    collections: Vec<CollectionSample>,
+    /// Collections that the model does not have, and why.
+    left_out: Vec<(String, String)>,
+    places_left: usize,
+}
+
+impl Samples {
+    /// Nothing yet, of a database that has these collections besides.
+    pub(crate) fn new(left_out: Vec<(String, String)>) -> Self {
+        Self {
+            collections: Vec::new(),
+            left_out,
+            places_left: PLACES_MAX,
+        }
+    }
+
+    /// Begins the sample of a collection of about so many documents.
+    pub(crate) fn begin(&self, name: &str, total: u64) -> CollectionSample {
+        let places = self.places_left.min(profile::PLACES_MAX);
+        CollectionSample {
+            name: name.to_owned(),
+            total,
+            places,
+            profile: CollectionProfile::new(places),
+            interrupted: None,
+        }
+    }
+
+    /// Takes in a whole sample.
+    pub(crate) fn add(&mut self, sample: CollectionSample) {
+        self.places_left -= sample.places - sample.profile.places_left;
+        self.collections.push(sample);
+    }
+
+    /// Leaves a collection out.
+    pub(crate) fn leave_out(&mut self, name: String, reason: String) {
+        self.left_out.push((name, reason));
+    }
+}
+
 /// What is known of a collection. It holds no document.
 pub(crate) struct CollectionSample {
     name: String,
     /// About how many documents it has.
     total: u64,
+    /// The most places of which something is kept.
+    places: usize,
     profile: CollectionProfile,
     /// Why not as many documents were read as were asked for.
     pub(crate) interrupted: Option<String>,
 }
 
 impl CollectionSample {
-    pub(crate) fn new(name: &str, total: u64) -> Self {
-        Self {
-            name: name.to_owned(),
-            total,
-            profile: CollectionProfile::new(),
-            interrupted: None,
-        }
-    }
-
     /// Takes in one document.
     pub(crate) fn add(&mut self, document: &RawDocument) {
         self.profile.add(document);
@@ -91,11 +129,12 @@ pub(crate) struct Drawn {
 
 impl Drawn {
     /// The types of these collections, before their relations are known.
-    pub(crate) fn new(
-        database: &str,
-        mut samples: Vec<CollectionSample>,
-        left_out: Vec<(String, String)>,
-    ) -> Self {
+    pub(crate) fn new(database: &str, samples: Samples) -> Self {
+        let Samples {
+            collections: mut samples,
+            left_out,
+            ..
+        } = samples;
         samples.sort_by(|a, b| a.name.cmp(&b.name));
         let mut drawn = Self {
             database: database.to_owned(),

@@ -26,6 +26,7 @@ mod push;
 mod settled;
 mod survey;
 mod unknown_apis;
+mod walks;
 mod webhooks;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};

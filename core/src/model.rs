@@ -17,7 +17,10 @@ use regex::Regex;
 
 pub use self::{
     ambiguity::FieldAmbiguity,
-    parse::{Diagnostic, Diagnostics, Severity, default_plural, default_singular, is_root_taken},
+    parse::{
+        Diagnostic, Diagnostics, Severity, default_plural, default_singular, derived_type_names,
+        is_root_taken, is_type_taken,
+    },
     rights::{OWNER, Operation, Role, RoleSet, Roles, TypeRights},
     scalar::Scalar,
     scope::{ScopeTemplate, Segment, is_canonical},

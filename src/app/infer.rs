@@ -1,10 +1,12 @@
 //! Draws a model from a MongoDB database: samples its collections, looks for the ids that they have in common.
 
+use std::time::{Duration, Instant};
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     config::MongodbUrl,
-    infer::{CollectionSample, Drawn, IdValue, IdsByCollection},
+    infer::{CollectionSample, Drawn, IdValue, IdsByCollection, Samples},
     store::{
         StoreError,
         mongo::{self, Listed, Sampler, Unread},
@@ -13,6 +15,9 @@ use crate::{
 
 /// The collections that are sampled. A model of more has no reader.
 const COLLECTIONS_MAX: usize = 1_000;
+
+/// No collection is begun after this time.
+const READING_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// What is read of a database.
 #[derive(Debug, Clone)]
@@ -39,14 +44,14 @@ pub(crate) async fn infer_model(
     listed.retain(|collection| !collection.name.starts_with(&options.prefix));
     check_wanted(&listed, options, url)?;
     listed.retain(|it| options.only.is_empty() || options.only.contains(&it.name));
-    let mut left_out = Vec::new();
     let beyond = listed.split_off(listed.len().min(COLLECTIONS_MAX));
-    left_out.extend(beyond.into_iter().map(|it| {
+    let beyond = beyond.into_iter().map(|it| {
         let reason = format!("beyond the first {COLLECTIONS_MAX} collections");
         (it.name, reason)
-    }));
-    let samples = sample_all(&sampler, listed, options.sample, &mut left_out).await;
-    let drawn = Drawn::new(&url.database, samples, left_out);
+    });
+    let mut samples = Samples::new(beyond.collect());
+    sample_all(&sampler, listed, options.sample, &mut samples).await;
+    let drawn = Drawn::new(&url.database, samples);
     if drawn.is_empty() {
         return Err(nothing_drawn(&drawn, url));
     }
@@ -69,32 +74,36 @@ fn check_wanted(
     }
 }
 
-async fn sample_all(
-    sampler: &Sampler,
-    listed: Vec<Listed>,
-    size: u32,
-    left_out: &mut Vec<(String, String)>,
-) -> Vec<CollectionSample> {
+async fn sample_all(sampler: &Sampler, listed: Vec<Listed>, size: u32, samples: &mut Samples) {
     let bar = bar("collections sampled", listed.len());
-    let mut samples = Vec::new();
+    let until = Instant::now() + READING_MAX;
     for Listed { name, unsyncable } in listed {
         bar.set_message(name.clone());
-        match unsyncable {
-            Some(reason) => left_out.push((name, reason)),
-            None => match sample(sampler, &name, size).await {
-                Ok(sample) => samples.push(sample),
-                Err(Unread(reason)) => left_out.push((name, reason)),
+        let has_time = Instant::now() < until;
+        let late = || {
+            let minutes = READING_MAX.as_secs() / 60;
+            format!("not read, because the others took {minutes} minutes; draw it by --collection")
+        };
+        match unsyncable.or_else(|| (!has_time).then(late)) {
+            Some(reason) => samples.leave_out(name, reason),
+            None => match sample(sampler, &name, size, samples).await {
+                Ok(sample) => samples.add(sample),
+                Err(Unread(reason)) => samples.leave_out(name, reason),
             },
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    samples
 }
 
-async fn sample(sampler: &Sampler, name: &str, size: u32) -> Result<CollectionSample, Unread> {
+async fn sample(
+    sampler: &Sampler,
+    name: &str,
+    size: u32,
+    samples: &Samples,
+) -> Result<CollectionSample, Unread> {
     let total = sampler.total(name).await?;
-    let mut sample = CollectionSample::new(name, total);
+    let mut sample = samples.begin(name, total);
     let each = |document: &_| sample.add(document);
     sample.interrupted = sampler.sample(name, total, size, each).await?;
     Ok(sample)

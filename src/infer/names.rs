@@ -3,72 +3,39 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_core::model::{self, Scalar};
+use tidegate_core::model;
 
 /// A name of the generated API has at most as many bytes as this and its longest ending.
 const NAME_BYTES_MAX: usize = 60;
 
-/// What the generated API adds to the name of a type.
-const SUFFIXES: [&str; 7] = [
-    "Change",
-    "Create",
-    "Update",
-    "Input",
-    "Patch",
-    "Connection",
-    "Edge",
-];
-/// Types of the generated API.
-const API_TYPES: [&str; 11] = [
-    "Query",
-    "Mutation",
-    "Subscription",
-    "PageInfo",
-    "Checkpoint",
-    "PushChangesInput",
-    "PushChangesPayload",
-    "ResolveConflictInput",
-    "ResolveConflictPayload",
-    "DeclineMembershipsInput",
-    "DeclineMembershipsPayload",
-];
-
 /// The names that are given out.
 #[derive(Default)]
-pub(super) struct TypeNames(BTreeSet<String>);
+pub(super) struct TypeNames {
+    taken: BTreeSet<String>,
+    /// What the API generates for them.
+    derived: BTreeSet<String>,
+}
 
 impl TypeNames {
     /// A free name for a type or an enum, like this one.
     pub(super) fn take(&mut self, wanted: &str) -> String {
-        let wanted = match is_reserved(wanted) {
+        let wanted = match model::is_type_taken(wanted) {
             true => format!("App{wanted}"),
             false => wanted.to_owned(),
         };
         let name = numbered(&wanted).find(|name| self.is_free(name));
         let name = name.expect("numbers do not end");
-        self.0.insert(name.clone());
+        self.derived.extend(model::derived_type_names(&name));
+        self.taken.insert(name.clone());
         name
     }
 
     /// Two types clash too if the API generates the name of one for the other.
     fn is_free(&self, name: &str) -> bool {
-        let clashes = |generated: String| self.0.contains(&generated);
-        let is_generated = SUFFIXES.iter().any(|suffix| {
-            let owner = name.strip_suffix(suffix);
-            owner.is_some_and(|owner| self.0.contains(owner))
-        });
-        !self.0.contains(name)
-            && !is_generated
-            && !SUFFIXES.iter().any(|s| clashes(format!("{name}{s}")))
+        !self.taken.contains(name)
+            && !self.derived.contains(name)
+            && !model::derived_type_names(name).any(|it| self.taken.contains(&it))
     }
-}
-
-fn is_reserved(name: &str) -> bool {
-    let generates = |suffix: &&str| API_TYPES.contains(&format!("{name}{suffix}").as_str());
-    name.starts_with("Sync")
-        || API_TYPES.contains(&name)
-        || Scalar::ALL.iter().any(|scalar| scalar.name() == name)
-        || SUFFIXES.iter().any(generates)
 }
 
 /// The root fields and keys that are given out.

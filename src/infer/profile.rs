@@ -15,7 +15,7 @@ use super::{
 /// The names that a profile of objects keeps. A document with more is no record but a map.
 pub(super) const NAMES_MAX: usize = 500;
 /// The places that the profile of a collection keeps.
-const PLACES_MAX: usize = 3_000;
+pub(super) const PLACES_MAX: usize = 3_000;
 /// How deep it looks. What is below counts as seen in part.
 const DEPTH_MAX: usize = 12;
 /// The values of one document that are looked at, and the items of one list.
@@ -28,7 +28,7 @@ pub(super) struct CollectionProfile {
     pub(super) ids: ValueProfile,
     /// Documents that are not read to their end, because they are too large or are damaged.
     pub(super) read_in_part: u64,
-    places_left: usize,
+    pub(super) places_left: usize,
 }
 
 /// The profile of the values at one place.
@@ -75,12 +75,13 @@ pub(super) struct ListProfile {
 }
 
 impl CollectionProfile {
-    pub(super) fn new() -> Self {
+    /// The profile of a collection that keeps no more than so many places.
+    pub(super) fn new(places: usize) -> Self {
         Self {
             documents: ObjectProfile::default(),
             ids: ValueProfile::default(),
             read_in_part: 0,
-            places_left: PLACES_MAX,
+            places_left: places,
         }
     }
 

@@ -76,7 +76,11 @@ fn claim(noun: &str) -> String {
 
 fn type_definition(document_type: &TypeDraft) -> String {
     let (comment, directives) = match &document_type.collection {
-        Some(collection) => (of_collection(collection), collection_directives(collection)),
+        Some(collection) => {
+            let misfits = on_misfits(document_type);
+            let comment = of_collection(collection, misfits);
+            (comment, collection_directives(collection))
+        }
         None => Default::default(),
     };
     let mut text = format!("{comment}type {}{directives} {{\n", document_type.name);
@@ -92,11 +96,22 @@ fn type_definition(document_type: &TypeDraft) -> String {
     text + "}\n\n"
 }
 
-fn of_collection(collection: &CollectionDraft) -> String {
+/// What can be done about values of its fields that do not fit.
+fn on_misfits(document_type: &TypeDraft) -> &'static str {
+    match document_type.fields.iter().all(|field| field.is_whole) {
+        true => "",
+        false => {
+            "# Documents in which a field does not fit are withheld. To show null instead, take the `!` from the field, and add misfits: NULL_FIELD to @collection.\n"
+        }
+    }
+}
+
+fn of_collection(collection: &CollectionDraft, misfits: &str) -> String {
     let mut text = String::new();
     for note in &collection.notes {
         text += &format!("# {note}\n");
     }
+    text += misfits;
     text += &match &collection.scope {
         ScopeDraft::Proposed { reason, .. } => {
             format!("# TODO: see whether @scope is right: {reason}.\n")
@@ -145,6 +160,7 @@ fn field_definition(field: &FieldDraft) -> String {
         Holds::List(list) => &list.item,
         single => single,
     };
+    let mut notes = field.notes.clone();
     if let Holds::Id(id_type) = innermost(item) {
         text += &format!(" @bson(type: {id_type})");
     }
@@ -152,12 +168,13 @@ fn field_definition(field: &FieldDraft) -> String {
         && let Some(key) = &list.key
     {
         text += &format!(" @key(field: {})", quoted(key));
+        notes.push("@merge(with: ITEMS) joins edits of two devices item by item".to_owned());
     }
     if field.read_only {
         text += " @readOnly";
     }
-    if !field.notes.is_empty() {
-        text += &format!("  # {}", field.notes.join("; "));
+    if !notes.is_empty() {
+        text += &format!("  # {}", notes.join("; "));
     }
     text.push('\n');
     if let Some(reference) = &field.reference {

@@ -117,7 +117,7 @@ impl Shapes<'_> {
         done.fields = drafts.into_iter().map(|(_, draft)| draft).collect();
         if profile.fields_left_out > 0 {
             done.left_out.push(format!(
-                "fields beyond the first {NAMES_MAX} names, or beyond what is looked at of one collection, {} times",
+                "fields beyond the first {NAMES_MAX} names, or beyond what is looked at, {} times",
                 profile.fields_left_out
             ));
         }
@@ -217,7 +217,7 @@ impl Shapes<'_> {
         match choice {
             Choice::Scalar("String") => Ok(self.text(name, value)),
             Choice::Scalar("DateTime") if value.count(Kind::Date) == 0 => {
-                let note = "every value is at midnight UTC".to_owned();
+                let note = "every value is at midnight UTC; use Date if they are days".to_owned();
                 Ok(Decided::with(Holds::Scalar("DateTime"), note))
             }
             Choice::Scalar(scalar) => Ok(Decided::new(Holds::Scalar(scalar))),

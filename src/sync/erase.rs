@@ -16,11 +16,12 @@ use tidegate_core::{
 use super::{
     Clock,
     commit::{commit_repeatedly, halved},
+    walks,
 };
-use crate::store::{ConflictWalk, Store, StoreError};
+use crate::store::{Store, StoreError};
 
-/// The most records of a transaction, and of a step of a walk.
-const BATCH: usize = 500;
+/// The most records of a transaction.
+const BATCH: usize = walks::STEP;
 
 /// What erases. Without `writes` it only counts.
 pub struct Eraser {
@@ -117,22 +118,16 @@ impl Eraser {
     }
 
     async fn clients(&self, erasure: &Arc<Erasure>) -> Result<usize, StoreError> {
-        let (mut count, mut after) = (0, None);
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let page = snapshot.clients_of_user(&erasure.user, after.as_ref(), BATCH);
-            let page = page.await?;
-            drop(snapshot);
-            let Some((last, _)) = page.last() else {
-                return Ok(count);
-            };
-            after = Some(last.client.clone());
-            count += page.len();
+        let mut clients = walks::Clients::of(&*self.store, &erasure.user);
+        let mut count = 0;
+        while let Some(step) = clients.next().await? {
+            count += step.len();
             if self.writes {
-                let keys = page.into_iter().map(|(key, _)| key).collect();
+                let keys = step.into_iter().map(|(key, _)| key).collect();
                 self.forget_clients(keys, erasure).await?;
             }
         }
+        Ok(count)
     }
 
     async fn forget_clients(
@@ -167,13 +162,10 @@ impl Eraser {
         &self,
         is_erased: impl Fn(&InboxRecord) -> bool,
     ) -> Result<usize, StoreError> {
-        let (mut count, mut after) = (0, None);
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let walk = snapshot.walk_conflicts(after.as_ref(), BATCH).await?;
-            drop(snapshot);
-            let ConflictWalk { records, next } = walk;
-            let erased = records.iter().filter(|record| is_erased(record));
+        let mut conflicts = walks::Conflicts::of(&*self.store);
+        let mut count = 0;
+        while let Some(step) = conflicts.next().await? {
+            let erased = step.iter().filter(|record| is_erased(record));
             let erased: Vec<ConflictId> = erased.map(|record| record.id().clone()).collect();
             count += erased.len();
             if self.writes && !erased.is_empty() {
@@ -183,11 +175,8 @@ impl Eraser {
                 };
                 self.commit(&Reads::default(), &writes).await?;
             }
-            after = next;
-            if after.is_none() {
-                return Ok(count);
-            }
         }
+        Ok(count)
     }
 
     async fn entries(
@@ -198,20 +187,15 @@ impl Eraser {
         let (model, clock) = (Arc::clone(&self.model), Arc::clone(&self.clock));
         let author = Arc::clone(erasure);
         let strike: Rewrite = Arc::new(move |loaded| author.strike(&model, clock(), loaded));
-        let (mut count, mut after) = (0, None);
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let page = snapshot.walk(after.as_ref(), BATCH).await?;
-            drop(snapshot);
-            let Some(last) = page.last() else {
-                return Ok(count);
-            };
-            after = Some(last.key.clone());
-            progress(page.len());
-            let named = page.iter().filter(|entry| erasure.is_in_entry(entry));
+        let mut entries = walks::Entries::of(&*self.store);
+        let mut count = 0;
+        while let Some(step) = entries.next().await? {
+            progress(step.len());
+            let named = step.iter().filter(|entry| erasure.is_in_entry(entry));
             let named = named.map(|entry| entry.key.clone()).collect();
             count += self.rewrite(named, &strike).await?;
         }
+        Ok(count)
     }
 
     /// Rewrites the entries of these documents in as many transactions as it takes.

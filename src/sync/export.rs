@@ -11,10 +11,8 @@ use tidegate_core::{
     value::{Document, fit::fit, json::encode_fields},
 };
 
-use crate::store::{ConflictWalk, Store, StoreError};
-
-/// The most records of a step of a walk.
-const BATCH: usize = 500;
+use super::walks;
+use crate::store::{Store, StoreError};
 
 /// What exports.
 pub struct Export {
@@ -51,12 +49,9 @@ impl Export {
         &self,
         line: &mut impl FnMut(Value) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut after = None;
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let page = snapshot.clients_of_user(&self.user, after.as_ref(), BATCH);
-            let page = page.await?;
-            for (key, state) in &page {
+        let mut clients = walks::Clients::of(&*self.store, &self.user);
+        while let Some(step) = clients.next().await? {
+            for (key, state) in &step {
                 let at = state.at.map(|at| at.to_string());
                 line(json!({
                     "kind": "client",
@@ -65,23 +60,17 @@ impl Export {
                     "lastPushAt": at,
                 }))?;
             }
-            match page.into_iter().next_back() {
-                Some((last, _)) => after = Some(last.client),
-                None => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     async fn conflicts<E: From<StoreError>>(
         &self,
         line: &mut impl FnMut(Value) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut after = None;
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let walk = snapshot.walk_conflicts(after.as_ref(), BATCH).await?;
-            let ConflictWalk { records, next } = walk;
-            for record in &records {
+        let mut conflicts = walks::Conflicts::of(&*self.store);
+        while let Some(step) = conflicts.next().await? {
+            for record in &step {
                 match record {
                     InboxRecord::Open(open) if open.opened_by == self.user => {
                         line(self.open_conflict(open))?;
@@ -98,11 +87,8 @@ impl Export {
                     _ => {}
                 }
             }
-            after = next;
-            if after.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     fn open_conflict(&self, open: &OpenConflict) -> Value {
@@ -124,21 +110,13 @@ impl Export {
         &self,
         line: &mut impl FnMut(Value) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut after = None;
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let page = snapshot.walk(after.as_ref(), BATCH).await?;
-            drop(snapshot);
-            for entry in &page {
-                if let Some(value) = self.entry(entry) {
-                    line(value)?;
-                }
-            }
-            match page.last() {
-                Some(last) => after = Some(last.key.clone()),
-                None => return Ok(()),
+        let mut entries = walks::Entries::of(&*self.store);
+        while let Some(step) = entries.next().await? {
+            for value in step.iter().filter_map(|entry| self.entry(entry)) {
+                line(value)?;
             }
         }
+        Ok(())
     }
 
     /// An entry that the person wrote, or that is a membership of the person's.

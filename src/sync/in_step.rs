@@ -18,12 +18,9 @@ use tidegate_core::{
 use super::{
     Clock,
     commit::{commit_repeatedly, halved},
-    is_urgent,
+    is_urgent, walks,
 };
 use crate::store::{Store, StoreError, StoreState};
-
-/// The number of entries that are looked at a time, and stamped in one transaction.
-const BATCH: usize = 500;
 
 /// Stamps, by the model that leads the store, what its gateways wait for: documents that give other access, and those that
 /// are withheld. In a store without an importer it also moves documents to their scopes. It writes nothing while another
@@ -52,11 +49,8 @@ pub async fn bring_in_step(
         };
         is_due && due.contains(&entry.key.type_name)
     };
-    let (mut stamped, mut after) = (0, None::<DocumentKey>);
-    loop {
-        let mut snapshot = store.snapshot().await?;
-        let entries = snapshot.walk(after.as_ref(), BATCH).await?;
-        drop(snapshot);
+    let (mut stamped, mut walk) = (0, walks::Entries::of(store));
+    while let Some(entries) = walk.next().await? {
         let waiting = entries.iter().filter(|entry| is_due(entry));
         let mut waiting: IndexSet<DocumentKey> = waiting.map(|entry| entry.key.clone()).collect();
         while !waiting.is_empty() {
@@ -69,10 +63,6 @@ pub async fn bring_in_step(
             }
         }
         progress(entries.len());
-        match entries.last() {
-            Some(last) => after = Some(last.key.clone()),
-            None => break,
-        }
     }
     let models = store.models();
     if !is_imported {

@@ -27,10 +27,8 @@ use tidegate_core::{
 };
 
 pub use self::findings::Accepted;
+use super::walks;
 use crate::store::{Store, StoreError, collections::UnfitDocument, finding::Examples};
-
-/// The number of entries that are judged at a time.
-const BATCH: usize = 500;
 
 /// A model beside the one in force.
 pub struct ModelSurvey<'m> {
@@ -131,12 +129,8 @@ impl<'m> ModelSurvey<'m> {
         mut progress: impl FnMut(usize),
     ) -> Result<SurveyResult, StoreError> {
         let mut result = SurveyResult::default();
-        let mut after: Option<DocumentKey> = None;
-        loop {
-            // Each batch has a snapshot of its own, since no store keeps one for as long as all batches may take.
-            let mut snapshot = store.snapshot().await?;
-            let entries = snapshot.walk(after.as_ref(), BATCH).await?;
-            drop(snapshot);
+        let mut walk = walks::Entries::of(store);
+        while let Some(entries) = walk.next().await? {
             let mut judged = BTreeSet::new();
             for entry in &entries {
                 if self.judge(entry, &mut result) {
@@ -152,11 +146,8 @@ impl<'m> ModelSurvey<'m> {
                 of_type.missing.take(|| self.named(&key));
             }
             progress(entries.len());
-            match entries.last() {
-                Some(last) => after = Some(last.key.clone()),
-                None => return Ok(result),
-            }
         }
+        Ok(result)
     }
 
     /// The same, unless the plan says all without it.

@@ -1,5 +1,7 @@
 //! `erase` and `export`, on both stores: what is kept of a person is printed and goes, and nothing brings it back.
 
+mod killed;
+
 use std::{path::Path, process::Output};
 
 use mongodb::{

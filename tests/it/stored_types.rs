@@ -286,6 +286,44 @@ async fn a_field_of_the_wrong_type_is_null_and_is_erased_by_no_other_edit() {
     stage.server.stop();
 }
 
+/// On an embedded store the values are those of an earlier model.
+#[tokio::test]
+async fn fields_that_are_null_for_they_do_not_fit_are_counted_on_an_embedded_store_too() {
+    let directory = configured_on("embedded:data");
+    let write_model = |misfits: &str, count: &str| {
+        let model = format!(
+            "extend schema @grant(scope: \"user:{{sub}}\", access: WRITE)\n\
+             type Order @collection(name: \"orders\"{misfits}) @scope(by: \"user:{{ownerId}}\") {{ id: ID! ownerId: ID! count: {count} }}\n"
+        );
+        std::fs::write(directory.path().join("model.graphql"), model).unwrap();
+    };
+    write_model("", "String");
+    let server = Server::serve(&directory);
+    let owner = client(&server, &token(&directory, OWNER));
+    for (id, count) in [("1", "many"), ("2", "few")] {
+        let made = push(
+            &owner,
+            create(id, &json!({"ownerId": OWNER, "count": count})),
+        )
+        .await;
+        assert_eq!(made["status"], "APPLIED", "{made}");
+    }
+    server.stop();
+    let says = |command: &str| {
+        let output = with_secret(directory.path(), &[command]).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let counted =
+        "2 documents have an optional field that does not fit the model, and is shown as null";
+    write_model(", misfits: NULL_FIELD", "Int");
+    assert!(says("check").contains(counted), "{}", says("check"));
+    Server::serve(&directory).stop();
+    for command in ["check", "doctor"] {
+        let said = says(command);
+        assert!(said.contains(counted), "{command}: {said}");
+    }
+}
+
 /// The names of UUIDs of subtype 3 depend on the driver, so they are no ids, and no second document takes their place.
 #[tokio::test]
 async fn legacy_uuids_are_named_and_withheld() {

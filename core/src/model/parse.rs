@@ -33,6 +33,7 @@ use self::{
     sdl::Sdl,
 };
 pub use self::{
+    names::{derived_type_names, is_type_taken},
     report::{Diagnostic, Diagnostics, Severity},
     roots::{default_plural, default_singular, is_root_taken},
 };

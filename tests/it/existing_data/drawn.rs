@@ -72,7 +72,7 @@ async fn three_commands_lead_from_a_database_of_mongoose_to_a_device() {
         "  address: UserAddress  # absent in 20 of 60",
         "  interests: [String!]!",
         "  settings: JSON!  # looks like a map: 60 or more different keys",
-        "  birthday: DateTime  # absent in 15 of 60; every value is at midnight UTC",
+        "  birthday: DateTime  # absent in 15 of 60; every value is at midnight UTC; use Date if they are days",
         "  @grant(scope: \"user:{sub}\", access: WRITE)",
     ] {
         assert!(drawn.lines().any(|it| it == line), "{line}\n{drawn}");

@@ -93,7 +93,7 @@ fn reserved(name: &str, derived: &BTreeMap<String, &str>) -> Option<String> {
         Some("begins with `Sync`, which is reserved for the generated API".into())
     } else if API_NAMES.contains(&name) {
         Some("belongs to the generated API".into())
-    } else if Scalar::ALL.iter().any(|scalar| scalar.name() == name) {
+    } else if is_scalar(name) {
         Some("is that of a scalar".into())
     } else if let Some(owner) = derived.get(name) {
         Some(format!("is generated for the type {owner}"))
@@ -103,6 +103,26 @@ fn reserved(name: &str, derived: &BTreeMap<String, &str>) -> Option<String> {
             .find(|(generated, owner)| **owner == name && API_NAMES.contains(&generated.as_str()))
             .map(|(generated, _)| format!("makes {generated}, which belongs to the generated API"))
     }
+}
+
+fn is_scalar(name: &str) -> bool {
+    Scalar::ALL.iter().any(|scalar| scalar.name() == name)
+}
+
+/// Whether no synced type can have this name, because it, or a name that the API derives from it, is reserved.
+pub fn is_type_taken(name: &str) -> bool {
+    let is_of_api = |name: &str| API_NAMES.contains(&name);
+    name.starts_with("Sync")
+        || is_of_api(name)
+        || is_scalar(name)
+        || derived_type_names(name).any(|derived| is_of_api(&derived))
+}
+
+/// The names of types that the API derives from a synced type: `Task` → `TaskInput` and others.
+pub fn derived_type_names(name: &str) -> impl Iterator<Item = String> + '_ {
+    SYNCED_SUFFIXES
+        .iter()
+        .map(move |suffix| format!("{name}{suffix}"))
 }
 
 /// The names the API derives from types of the model, each with that type.
