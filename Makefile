@@ -1,25 +1,17 @@
 # Everything a developer does. `make test` needs only cargo, python3 and on Linux root. Scripts install the rest: scripts/mongod
 # MongoDB, scripts/npm-packages Node and npm packages, scripts/python-packages Python packages, scripts/chromium a browser.
 
-.PHONY: run test test-rust test-npm check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices dist
+.PHONY: run test check faults bench bench-peers browser screenshots fuzz soak nightly mutants graphiql devices dist
 
 run:
 	cargo run --release -- dev
 
-# Without a mongod many tests fail. The script says so once, before they start. The npm packages leave processors idle, so their
-# tests run beside those of the crates, and print at their end.
+# Without a mongod many tests fail. The script says so once, before they start.
 test:
 	@scripts/mongod >/dev/null
-	cargo test --workspace --locked --no-run
-	scripts/npm-packages .
-	$(MAKE) --jobs=2 test-rust test-npm
-
-test-rust:
 	cargo test --workspace --locked
-
-test-npm:
-	@mkdir -p target
-	npm test --workspaces --if-present >target/npm.log 2>&1; status=$$?; cat target/npm.log; exit $$status
+	scripts/npm-packages .
+	npm test --workspaces --if-present
 
 check:
 	cargo fmt --all --check

@@ -246,7 +246,10 @@ fn misled(key: &Key, stranger: &Key) -> Vec<(String, String)> {
     by_stranger.chain(by_nothing).chain(by_the_key).collect()
 }
 
-/// None of the tokens is accepted, and no answer says why.
+/// The most bytes of a token.
+const TOKEN_BYTES: usize = 16_384;
+
+/// None of the tokens is accepted, and no answer says why, but to a token that is too long.
 async fn expect_one_answer(server: &Server, key: &Key, more: Vec<(String, String)>) {
     let stranger = Key::rsa();
     let http = reqwest::Client::new();
@@ -254,6 +257,9 @@ async fn expect_one_answer(server: &Server, key: &Key, more: Vec<(String, String
     assert_eq!(expected.posted.status, 401);
     assert_eq!(code_of(&expected.posted.body), "UNAUTHENTICATED");
     assert!(expected.closed.contains("4403"), "{}", expected.closed);
+    let too_long = offer(&http, server, &"x".repeat(TOKEN_BYTES + 1)).await;
+    assert_eq!(too_long.posted.status, 401);
+    assert!(too_long.posted.body.contains("memberships"));
     let tokens = [
         unsigned_and_confused(key),
         misused(key),
@@ -261,7 +267,11 @@ async fn expect_one_answer(server: &Server, key: &Key, more: Vec<(String, String
         more,
     ];
     for (what, token) in tokens.concat() {
-        assert_eq!(offer(&http, server, &token).await, expected, "{what}");
+        let expected = match token.len() > TOKEN_BYTES {
+            true => &too_long,
+            false => &expected,
+        };
+        assert_eq!(offer(&http, server, &token).await, *expected, "{what}");
     }
     let good = key.token(Some("k1"), &claims(json!({})));
     assert_eq!(ask_with(server, &good).await.1, ALICE);
