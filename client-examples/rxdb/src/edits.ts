@@ -34,7 +34,7 @@ export function articleEdits({ articles }: Collections): ArticleEdits {
 
 async function found<T>(collection: RxCollection<T>, id: string): Promise<RxDocument<T>> {
   const doc = await collection.findOne(id).exec();
-  if (!doc) throw new Error("It is gone: somebody has deleted it meanwhile.");
+  if (!doc) throw new Error("Another device has deleted this document.");
   return doc;
 }
 

@@ -64,7 +64,7 @@ fn push(store: &mut Store, user: &'static str, draft: Draft) -> PushAnswer {
 }
 
 /// The answer in words, with the field of a rejection.
-fn told(answer: &PushAnswer) -> String {
+fn summary(answer: &PushAnswer) -> String {
     let outcome = &answer.as_ref().expect("it is answered").outcomes[0];
     let field = outcome.error.as_ref().and_then(|it| it.field.clone());
     let words = summaries(answer).remove(0);
@@ -74,7 +74,7 @@ fn told(answer: &PushAnswer) -> String {
 #[track_caller]
 fn expect(store: &mut Store, user: &'static str, draft: Draft, words: &str) {
     let answer = push(store, user, draft);
-    assert_eq!(told(&answer), words, "{answer:?}");
+    assert_eq!(summary(&answer), words, "{answer:?}");
 }
 
 fn titled(title: &str) -> Json {
@@ -296,11 +296,11 @@ fn a_conflict_is_resolved_with_the_rights_of_its_resolver() {
     let refused = store.resolve("ann", &conflict.id, 2, Resolution::Theirs);
     assert!(refused.is_err());
     let refused = store.resolve("bea", &conflict.id, 2, Resolution::Mine);
-    assert_eq!(told(&refused), "REJECTED FORBIDDEN approved");
+    assert_eq!(summary(&refused), "REJECTED FORBIDDEN approved");
     let refused = store.resolve("bea", &conflict.id, 2, Resolution::Delete);
-    assert_eq!(told(&refused), "REJECTED FORBIDDEN");
+    assert_eq!(summary(&refused), "REJECTED FORBIDDEN");
     let resolved = store.resolve("cat", &conflict.id, 2, Resolution::Mine);
-    assert_eq!(told(&resolved), "APPLIED 3");
+    assert_eq!(summary(&resolved), "APPLIED 3");
 }
 
 #[test]
@@ -371,6 +371,6 @@ fn a_policy_that_the_client_chooses_gives_no_right() {
         assert_eq!(summaries(&answer), ["REJECTED FORBIDDEN"; 3]);
         let born = update("a", 1, json!({ "born": 2 })).at(9_000_000);
         let answer = store.push(&by("cat", "laptop").under(policy), &[born]);
-        assert_eq!(told(&answer), "REJECTED FORBIDDEN born");
+        assert_eq!(summary(&answer), "REJECTED FORBIDDEN born");
     }
 }

@@ -306,19 +306,19 @@ impl Search {
         let mut answer = self.store.push(&sender, &drafts);
         let is_asked = matches!(answer, Err(PushRefusal::NeedsWebhook(_)));
         if is_asked {
-            let told = match self.random.below(4) {
+            let decided = match self.random.below(4) {
                 0 => WebhookAnswer::Current,
                 1 => WebhookAnswer::Incoming,
                 2 => WebhookAnswer::None,
                 _ => {
-                    let told = Json::Object(self.fields(false));
-                    WebhookAnswer::Document(drafts[0].of_fields(&self.store.model, told))
+                    let fields = Json::Object(self.fields(false));
+                    WebhookAnswer::Document(drafts[0].of_fields(&self.store.model, fields))
                 }
             };
             let decisions = [WebhookDecision {
                 change: 0,
                 version: before.as_ref().map(|entry| entry.version),
-                answer: told,
+                answer: decided,
             }];
             answer = self.store.advised(&sender, &drafts, &decisions);
         }
@@ -478,7 +478,7 @@ impl Search {
         draft: &Draft,
     ) {
         let error = outcome.error.as_ref();
-        let told = error.map(|error| (error.code.name(), error.field.as_deref()));
+        let reported = error.map(|error| (error.code.name(), error.field.as_deref()));
         let place = format!(
             "seed {} {} {user}: {draft:?}\non {:?}\nseats {:?}\ngot {:?}, wanted {wanted:?}",
             self.seed,
@@ -491,12 +491,12 @@ impl Search {
             ),
         );
         match wanted {
-            Err(code) => assert_eq!(told, Some((code, None)), "{place}"),
+            Err(code) => assert_eq!(reported, Some((code, None)), "{place}"),
             Ok(Err(field)) => {
-                assert_eq!(told, Some(("FORBIDDEN", field)), "{place}");
+                assert_eq!(reported, Some(("FORBIDDEN", field)), "{place}");
                 self.seen[usize::from(field.is_some())] += 1;
             }
-            Ok(Ok(())) => match told {
+            Ok(Ok(())) => match reported {
                 // A field that was set to what its user saw would have been written, or a deleted document come back
                 // elsewhere.
                 Some(("FORBIDDEN", _)) => {
