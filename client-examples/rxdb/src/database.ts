@@ -60,7 +60,8 @@ const ARTICLES: RxJsonSchema<ArticleDoc> = {
 /** The user's collections, which follow the client from then on: in the tab that leads, for all tabs. */
 export async function openCollections(name: string, client: Client<Model>): Promise<Collections> {
   addRxPlugin(RxDBLeaderElectionPlugin);
-  const database = await createRxDatabase({ name, storage: getRxStorageDexie() });
+  // RxDB may get the writes of other tabs out of order, and would keep the older result of a query.
+  const database = await createRxDatabase({ name, storage: getRxStorageDexie(), eventReduce: false });
   const { tasks, articles } = await database.addCollections<Omit<Collections, "replication">>({
     tasks: { schema: TASKS },
     articles: { schema: ARTICLES },

@@ -85,7 +85,7 @@ function openAlone(name: string, storage: RxStorage<unknown, unknown>): Promise<
 async function openTab(name: string, storage: RxStorage<unknown, unknown>): Promise<RxDatabase> {
   overwritable.isDevMode = () => true;
   try {
-    return await createRxDatabase({ name, storage, multiInstance: true, ignoreDuplicate: true });
+    return await createRxDatabase({ name, storage, multiInstance: true, eventReduce: false, ignoreDuplicate: true });
   } finally {
     overwritable.isDevMode = () => false;
   }
