@@ -54,6 +54,8 @@ export class Sync {
   #identified = false;
   /** Whether dead documents may be stored, as those that an earlier run has left. */
   #mayBeDead = true;
+  /** Whether an answer kept something from being compared since the last catch-up began. */
+  #mustCompare = false;
   #confirm: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly options: SyncOptions) {
@@ -139,7 +141,7 @@ export class Sync {
   /** Pulls to the end: what is asked for first, then all. */
   async #catchUp(): Promise<void> {
     const { first, types, engine } = this.options;
-    this.#rereads = false;
+    this.#rereads = this.#mustCompare = false;
     const { meta } = await engine.storage.read({});
     const complete = first.length === 0 || types.every((type) => meta.types.includes(type));
     if (!complete) await this.#pull(first);
@@ -203,14 +205,14 @@ export class Sync {
     }
   }
 
-  /** What an answer brought and no page has named is settled by reading the store. */
+  /** Reading the store settles what an answer brought and no page has named, and what was not compared. */
   #confirmLater(): void {
     this.#confirm ??= setTimeout(() => {
       this.#confirm = undefined;
       const { storage } = this.options.engine;
       storage.read({ unconfirmed: true, lingering: true }).then(
         ({ docs, lingering }) => {
-          if (docs.length + lingering.length > 0) this.reread();
+          if (docs.length + lingering.length > 0 || this.#mustCompare) this.reread();
         },
         () => undefined,
       );
@@ -294,6 +296,7 @@ export class Sync {
     const effects = await this.options.engine.do(event, this.options.term);
     for (const effect of effects) {
       if (effect.do === "reread") this.reread();
+      else if (effect.do === "compare") this.#mustCompare = true;
       else if (effect.do === "halt") this.#halt(effect);
       else if (effect.do === "token" || effect.do === "again") {
         if (effect.do === "token") this.#identified = false;

@@ -64,12 +64,16 @@ function hex(words: readonly number[]): string {
 
 /**
  * 1.18: compares what it keeps with the digests of a page. A scope that differs is asked for again, once until it is equal
- * or there is nothing of it. An answer that came since the pull began may be ahead of the page. Nothing is proven while a
- * scope of which it keeps something has no digest.
+ * or there is nothing of it. An answer that came since the pull began may be ahead of the page, so another pull is compared.
+ * Nothing is proven while a scope of which it keeps something has no digest.
  */
 export function compare(draft: Draft, { page: { digests }, round }: Arrival): void {
   const { meta } = draft;
-  if (!digests || meta.swept !== null || round === null || round <= meta.answered) return;
+  if (!digests || meta.swept !== null || round === null) return;
+  if (round <= meta.answered) {
+    draft.effects.push({ do: "compare" });
+    return;
+  }
   if (draft.sums.size > SUMS_MAX) {
     meta.differing = null;
     return;

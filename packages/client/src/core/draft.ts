@@ -85,6 +85,8 @@ export type Effect =
   | { readonly do: "sweep" }
   /** A new pull has to read the store. */
   | { readonly do: "reread" }
+  /** A pull was not compared, since an answer came meanwhile. Another one has to be, later. */
+  | { readonly do: "compare" }
   /** The same request again, after a pause of at least so many seconds. */
   | { readonly do: "again"; readonly after: number }
   | { readonly do: "token" }

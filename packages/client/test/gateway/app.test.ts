@@ -33,10 +33,10 @@ function newApp(broken?: Break): (place: Place, at: number) => Promise<Device> {
 }
 
 test("the application of the README keeps every promise on an embedded store", () =>
-  play({ kinds: CLIENTS, newDevice: newApp(), share: 0.01, proxies }));
+  play({ kinds: CLIENTS, newDevice: newApp(), share: 0.1, proxies }));
 
 test("the application of the README keeps every promise on MongoDB", () =>
-  play({ kinds: CLIENTS, newDevice: newApp(), share: 0.005, proxies, store: mongod.store("application") }));
+  play({ kinds: CLIENTS, newDevice: newApp(), share: 0.05, proxies, store: mongod.store("application") }));
 
 for (const { does, verdict, ...broken } of BROKEN) {
   test(`histories find an application that ${does}`, async () => {

@@ -35,16 +35,16 @@ function newClient({ options = (it) => it }: Break): typeof newDevice {
   return (place, at) => Promise.resolve(new ClientDevice(place, storageOf(place, at), create));
 }
 
-test("clients keep every promise on an embedded store", () => play({ kinds: CLIENTS, newDevice, share: 0.02, proxies }));
+test("clients keep every promise on an embedded store", () => play({ kinds: CLIENTS, newDevice, share: 0.3, proxies }));
 
 test("clients keep every promise on MongoDB", () =>
-  play({ kinds: CLIENTS, newDevice, share: 0.01, proxies, store: mongod.store("clients") }));
+  play({ kinds: CLIENTS, newDevice, share: 0.2, proxies, store: mongod.store("clients") }));
 
 test("clients keep every promise beside a service that writes to the same collections", async () => {
   const store = mongod.store("service");
   const service = new OtherService(store.store);
   try {
-    await play({ kinds: CLIENTS, newDevice, share: 0.005, proxies, store, service });
+    await play({ kinds: CLIENTS, newDevice, share: 0.05, proxies, store, service });
   } finally {
     await service.close();
   }

@@ -6,6 +6,7 @@
  * seed and is cut down.
  */
 
+import { setTimeout as pause } from "node:timers/promises";
 import fc from "fast-check";
 import "fake-indexeddb/auto";
 import {
@@ -33,6 +34,8 @@ const HISTORIES = Number(process.env.TIDEGATE_HISTORIES ?? 200);
 const SEED = process.env.TIDEGATE_HISTORIES_SEED;
 
 const HISTORY_MS = 180_000;
+/** How long a failure may be cut down. What never becomes quiet takes its whole time with each try. */
+const CUT_MS = 300_000;
 
 export const DEVICES = 3;
 
@@ -91,18 +94,38 @@ export async function play(how: Play): Promise<void> {
   const operations = service ? BESIDE : { operations: gateway.operations };
   const drawn = histories({ ...kinds, ...operations });
   try {
-    // A history that hangs is one that fails.
-    const property = fc.asyncProperty(drawn, (history) => World.play(options, history));
+    let end = Infinity;
+    const property = fc.asyncProperty(drawn, async (history) => {
+      if (Date.now() > end) return;
+      try {
+        await inTime(World.play(options, history));
+      } catch (failure) {
+        end = Math.min(end, Date.now() + CUT_MS);
+        throw failure;
+      }
+    });
     const seed = SEED === undefined ? {} : { seed: Number(SEED) };
     await fc.assert(property, {
       numRuns: Math.ceil(HISTORIES * share),
-      plugins: [fc.timeout(HISTORY_MS)],
       includeErrorInReport: true,
       endOnFailure: !shrinks,
       ...seed,
     });
   } finally {
     await gateway.stop();
+  }
+}
+
+/** A history that hangs is one that fails. */
+async function inTime(play: Promise<void>): Promise<void> {
+  const ended = new AbortController();
+  const late = pause(HISTORY_MS, undefined, ended).then(() => {
+    throw new Error(`the history has not ended in ${HISTORY_MS} ms`);
+  });
+  try {
+    await Promise.race([play, late]);
+  } finally {
+    ended.abort();
   }
 }
 
