@@ -1,10 +1,11 @@
 //! docs/operations.md: what an operator does by that page, on real gateways. `packaging` tests what is installed, and
 //! `serve::restore` what devices see of a restore.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
+use tidegate::graphql::error::Code;
 
 use crate::{
     harness::{
@@ -15,15 +16,19 @@ use crate::{
     wire::printed,
 };
 
-/// The commands of a section of the page, in their order.
-fn commands(section: &str) -> Vec<String> {
+/// A section of the page.
+fn section(name: &str) -> String {
     let page = fs::read_to_string("docs/operations.md").unwrap();
-    let (_, section) = page.split_once(&format!("\n## {section}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let lines = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("tidegate "));
-    lines.map(str::to_owned).collect()
+    let (_, section) = page.split_once(&format!("\n## {name}\n")).unwrap();
+    section.split("\n## ").next().unwrap().to_owned()
+}
+
+/// The commands of a section, in their order.
+fn commands(name: &str) -> Vec<String> {
+    let section = section(name);
+    let lines = section.lines();
+    let commands = lines.filter_map(|line| line.strip_prefix("tidegate "));
+    commands.map(str::to_owned).collect()
 }
 
 fn title(id: &str, title: &str) -> Value {
@@ -100,4 +105,57 @@ async fn documents_importer_and_devices_come_back_together_from_a_snapshot_of_th
     device.replica.pull(&device.client).await;
     assert_eq!(device.replica.documents(), whole.documents());
     assert_eq!(device.replica.resets, 2, "at first, and with the new epoch");
+}
+
+/// What stands between two marks, each time.
+fn between<'t>(text: &'t str, mark: char) -> impl Iterator<Item = &'t str> {
+    text.split(mark).skip(1).step_by(2)
+}
+
+/// All sources of the gateway in one text, without line breaks in sentences.
+fn sources() -> String {
+    fn gather(directory: &Path, all: &mut String) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => gather(&path, all),
+                false => all.push_str(&fs::read_to_string(path).unwrap_or_default()),
+            }
+        }
+    }
+    let mut all = String::new();
+    gather(Path::new("src"), &mut all);
+    all
+}
+
+/// An operator searches for what the page says.
+#[test]
+fn what_the_page_says_of_failures_is_what_a_gateway_says() {
+    let failures = section("What goes wrong");
+    let rows = failures.lines().filter(|line| line.starts_with("| **"));
+    assert_eq!(rows.count(), 12);
+    let metrics = fs::read_to_string("docs/metrics.md").unwrap();
+    let sources = sources();
+    let mut named = 0;
+    for metric in failures.split("tidegate_").skip(1) {
+        let end = metric.find(|c: char| c != '_' && !c.is_ascii_lowercase());
+        let metric = format!("| `tidegate_{}` |", &metric[..end.unwrap()]);
+        assert!(metrics.contains(&metric), "{metric}");
+        named += 1;
+    }
+    assert!(named > 15, "{named}");
+    let prose = failures.lines().filter(|line| line.starts_with('|'));
+    for line in prose {
+        for quoted in between(line, '"') {
+            assert!(sources.contains(quoted), "no source says {quoted:?}");
+        }
+        for code in
+            between(line, '`').filter(|it| it.bytes().all(|c| c.is_ascii_uppercase() || c == b'_'))
+        {
+            assert!(
+                Code::ALL.iter().any(|(_, name, ..)| *name == code),
+                "{code}"
+            );
+        }
+    }
 }

@@ -8,7 +8,6 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
-# `preStop.sleep` is as old as the first.
 VERSIONS = ["1.30", "1.33", "1.37"]
 
 

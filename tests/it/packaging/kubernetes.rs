@@ -80,6 +80,29 @@ fn the_manifests_fit_the_schemas_of_kubernetes_and_one_another() {
 }
 
 #[test]
+fn gateways_are_added_by_a_metric_that_they_have() {
+    let metrics = &manifest("HorizontalPodAutoscaler")["spec"]["metrics"];
+    let metrics = metrics.as_array().unwrap().iter();
+    let own: Vec<&Value> = metrics.map(|it| &it["pods"]["metric"]["name"]).collect();
+    let listed = fs::read_to_string("docs/metrics.md").unwrap();
+    let named = own.iter().filter_map(|name| name.as_str());
+    let named: Vec<&str> = named.collect();
+    assert!(!named.is_empty());
+    for name in named {
+        assert!(
+            listed.contains(&format!("| `{name}` | gauge |  |")),
+            "{name}"
+        );
+    }
+    let configuration = &manifest("ConfigMap")["data"]["tidegate.toml"];
+    let listen = format!("listen = \"0.0.0.0:{}\"", port(&json!("metrics")));
+    assert!(
+        configuration.as_str().unwrap().contains(&listen),
+        "{listen}"
+    );
+}
+
+#[test]
 fn the_mounted_configuration_and_model_are_good() {
     let directory = mounted();
     let mut check = command(directory.path());
