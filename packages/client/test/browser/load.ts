@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { model } from "../models/example.js";
 import { world, type Tab } from "./world.js";
 
-const DOCUMENTS = 10_000;
+const DOCUMENTS = Number(process.env.TIDEGATE_BROWSER_DOCUMENTS ?? 10_000);
 const IN_A_PUSH = 500;
 
 /** The longest task that users do not notice. It is measured always, and a machine with other work to do may not keep it. */
