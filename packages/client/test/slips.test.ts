@@ -378,8 +378,8 @@ const SLIPS: readonly Slip[] = [
     rule: "1.18",
     does: "compares digests with what an answer brought since",
     file: "digests",
-    from: " || round <= meta.answered",
-    to: "",
+    from: "round <= meta.answered",
+    to: "false",
   },
   {
     rule: "1.18",
