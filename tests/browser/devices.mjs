@@ -60,6 +60,7 @@ try {
   await alice.edit('the note Tea', 'Green tea');
   await alice.addMinutes('Buy oat milk');
   await both(alice, bob, (it) => it.says('offline, 3 edits wait'));
+  assert.equal(await page.getByRole('alert').count(), 0, 'to be offline is no error');
   assert.equal(await bob.title('Buy oat milk').count(), 0, 'what Alice wrote is on her device alone');
   await look(page, 'offline', 390, 'dark');
 

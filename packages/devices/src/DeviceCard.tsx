@@ -12,6 +12,8 @@ interface DeviceCardProps {
 
 export function DeviceCard({ device, online, onSwitch }: DeviceCardProps) {
   const status = useLive(() => device.client.status, [device]);
+  // Who has switched it off need not hear that there is no network.
+  const error = online || status?.error?.code !== "NETWORK" ? status?.error : undefined;
   return (
     <section class={`device ${device.icon}`} aria-label={device.name}>
       <header>
@@ -21,9 +23,9 @@ export function DeviceCard({ device, online, onSwitch }: DeviceCardProps) {
         </button>
       </header>
       {status && <StatusLine status={status} />}
-      {status?.error && (
+      {error && (
         <p class="halted" role="alert">
-          {status.error.code}: {status.error.message}
+          {error.code}: {error.message}
         </p>
       )}
       <Outcomes device={device} />
