@@ -190,9 +190,10 @@ export class Client {
     }
   }
 
-  /** What no page has named by now goes when a pull ends (1.7). */
+  /** What no page has named by now goes when a pull ends (1.7), and what an answer kept from being compared is (1.18). */
   #confirm() {
-    if ([...this.state.docs.values()].some((doc) => doc.unconfirmed !== undefined)) this.#stream.abort();
+    const { docs, mustCompare } = this.state;
+    if (mustCompare || [...docs.values()].some((doc) => doc.unconfirmed !== undefined)) this.#stream.abort();
   }
 
   /** The conflicts that wait for a person. An outcome that the inbox had leaves with it. */

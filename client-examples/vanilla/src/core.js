@@ -8,7 +8,7 @@ export function begin(client) {
   return {
     ...{ client, next: 1, n: 1, round: 0, questions: 0 },
     ...{ epoch: null, pageEpoch: null, checkpoint: null, types: [], refresh: [], isResetting: false },
-    ...{ reread: [], doubted: [], differing: [], answered: 0 },
+    ...{ reread: [], doubted: [], differing: [], answered: 0, mustCompare: false },
     ...{ docs: new Map(), queue: [], flight: null, lingering: [], outcomes: [], unknownCreates: [] },
   };
 }
@@ -163,7 +163,9 @@ function page(s, { page, from, round, types, refresh = [], reread = [], newId })
   if (round === null) return;
   removeDocs(s, (doc) => doc.unconfirmed < round);
   s.lingering = s.lingering.filter((it) => it.heard >= round);
-  if (page.digests && round > s.answered) compare(s, page.digests);
+  // An answer that came meanwhile may be ahead of the page.
+  s.mustCompare = round <= s.answered;
+  if (page.digests && !s.mustCompare) compare(s, page.digests);
 }
 
 /** 1.18: what differs from the server is reported, and read again once. */
