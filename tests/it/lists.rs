@@ -6,6 +6,7 @@
 //! `TIDEGATE_LISTS_SEED` repeats those of a run.
 
 mod findings;
+mod merges;
 mod neighbours;
 
 use std::{

@@ -41,7 +41,7 @@ fn id(number: usize) -> String {
     format!("d{number}")
 }
 
-fn number(item: &Document, name: &str) -> i64 {
+pub(super) fn number(item: &Document, name: &str) -> i64 {
     let number = item.get_i32(name).map(i64::from);
     number.or_else(|_| item.get_i64(name)).unwrap()
 }
