@@ -4,6 +4,8 @@
 //! No engine, systemd or cluster runs it. `scripts/dist` builds what is published.
 
 mod crates;
+#[cfg(target_os = "linux")]
+mod dist;
 mod image;
 mod kubernetes;
 mod npm;
