@@ -66,7 +66,9 @@ impl Bench {
         loop {
             let last = ended.load(Ordering::Relaxed);
             let reported = self.run(&["collect", "--older-than", "0s"]).await;
-            let number = reported.split_whitespace().nth(1);
+            // A busy MongoDB may be warned of before.
+            let (_, number) = reported.rsplit_once("collected ").unwrap();
+            let number = number.split_whitespace().next();
             collected += number.unwrap().parse::<usize>().unwrap();
             if last {
                 return collected;
