@@ -25,7 +25,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::telemetry;
+use crate::telemetry::{self, Log};
 
 /// An offline-first sync gateway for MongoDB: your model in, a typed GraphQL sync API out.
 #[derive(Debug, Parser)]
@@ -107,21 +107,32 @@ type CliResult = Result<(), CliError>;
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let log = match telemetry::start(matches!(cli.command, Command::Serve(_))) {
-        Ok(log) => log,
-        Err(error) => {
-            print_error(&format!("TIDEGATE_LOG: {error}"));
-            return ExitCode::FAILURE;
-        }
+    let (log, variable) = telemetry::start(matches!(cli.command, Command::Serve(_)));
+    let done = match variable {
+        Ok(()) => run(cli.command, &log),
+        Err(error) => Err(CliError(format!("TIDEGATE_LOG: {error}"))),
     };
-    let done = match cli.command {
+    match done {
+        Ok(code) => code,
+        Err(CliError(complaint)) => {
+            match log.is_json() {
+                true => log.ends(&complaint),
+                false => print_error(&complaint),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, log: &Log) -> Result<ExitCode, CliError> {
+    let done = match command {
         Command::Dev(args) => dev::run(args),
-        Command::Serve(args) => serve::run(args, &log),
+        Command::Serve(args) => serve::run(args, log),
         Command::Model(args) => infer::run(&args),
         Command::Schema(args) => model::schema(&args),
         Command::Operations(args) => model::operations(&args),
         Command::Check(args) => check::run(&args),
-        Command::Doctor(args) => return doctor::run(&args),
+        Command::Doctor(args) => return Ok(doctor::run(&args)),
         Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Collect(args) => maintain::collect(&args),
@@ -130,13 +141,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => person::export(&args),
         Command::RotateEpoch(args) => maintain::rotate_epoch(&args),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(CliError(complaint)) => {
-            print_error(&complaint);
-            ExitCode::FAILURE
-        }
-    }
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints the result to standard output.

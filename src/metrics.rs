@@ -14,7 +14,10 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge, histogram::Histogram},
     registry::Registry,
 };
-use tidegate_core::{id::TypeName, model::Model};
+use tidegate_core::{
+    id::TypeName,
+    model::{Model, Policy},
+};
 
 #[cfg(test)]
 use self::instrument::Kind;
@@ -87,7 +90,7 @@ metrics! {
     push_seconds: Histogram = "tidegate_push_duration_seconds", [], "Time that a push or a resolution takes, with its wait in the queue and questions to webhooks";
     changes: Counters<3> = "tidegate_changes", ["type", "status", "code"], "Changes that were decided, by the type of the document, the status and, if REJECTED, the code. Repeated pushes do not count";
     conflicts_opened: Counters<2> = "tidegate_conflicts_opened", ["type", "policy"], "Changes that were put into the inbox, by the policy that left them open";
-    conflicts_open: Gauges<1> = "tidegate_conflicts_open", ["type"], "Conflicts that wait in the inbox, of all gateways; MongoDB only";
+    conflicts_open: Gauges<2> = "tidegate_conflicts_open", ["type", "policy"], "Conflicts that wait in the inbox, of all gateways, up to 10,000 in all, by the policy that the model has for the type";
     queue_length: Gauge = "tidegate_push_queue_length", [], "Pushes that wait or are carried out";
     queue_bytes: Gauge = "tidegate_push_queue_bytes", [], "About the bytes of these (`limits.push_queue_bytes`)";
     commit_seconds: Histograms<1> = "tidegate_commit_duration_seconds", ["result"], "Time that the transaction of a group of pushes takes: `committed`, `conflict` or `failed`";
@@ -167,6 +170,27 @@ pub(crate) fn type_label(model: &Model, stored_as: &TypeName) -> Label {
     document_type.map_or("unknown".into(), |document_type| {
         document_type.name.as_str().to_owned().into()
     })
+}
+
+/// The policy that the model has for a type.
+pub(crate) fn policy_label(model: &Model, stored_as: &TypeName) -> Label {
+    let document_type = model.stored_type(stored_as);
+    document_type
+        .map_or("", |document_type| {
+            policy_name(document_type.conflict.policy)
+        })
+        .into()
+}
+
+pub(crate) fn policy_name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::ServerWins => "SERVER_WINS",
+        Policy::ClientWins => "CLIENT_WINS",
+        Policy::LastWriteWins => "LAST_WRITE_WINS",
+        Policy::Merge => "MERGE",
+        Policy::Manual => "MANUAL",
+        Policy::Webhook => "WEBHOOK",
+    }
 }
 
 #[cfg(test)]

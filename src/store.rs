@@ -135,6 +135,9 @@ pub struct StoreVitals {
     pub conflicts: BTreeMap<TypeName, u64>,
 }
 
+/// The most records of a kind that [`Store::vitals`] counts. More are a fault that need not be measured exactly.
+const COUNTED_MAX: u32 = 10_000;
+
 /// What a commit did.
 #[derive(Debug, Clone, Default)]
 pub struct Committed {

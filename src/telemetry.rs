@@ -28,6 +28,7 @@ pub(crate) struct Log {
     set: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
     /// Whether `TIDEGATE_LOG` says what is logged.
     is_fixed: bool,
+    is_json: bool,
     /// Writes the last lines when it is dropped.
     _writer: WorkerGuard,
 }
@@ -39,6 +40,17 @@ impl Log {
             let filter = filter.cloned().unwrap_or_default();
             (self.set)(filter.made());
         }
+    }
+
+    /// Whether it writes JSON lines.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// Says in one line why the process ends, whatever is logged otherwise.
+    pub(crate) fn ends(&self, reason: &str) {
+        (self.set)(EnvFilter::new("error"));
+        tracing::error!(reason, "the gateway ends");
     }
 }
 
@@ -87,19 +99,19 @@ impl Default for LogFilter {
 const VARIABLE: &str = "TIDEGATE_LOG";
 
 /// Starts logging; `structured` writes JSON lines, unless standard error is a terminal. The last lines are written when the
-/// [`Log`] is dropped.
+/// [`Log`] is dropped. If `TIDEGATE_LOG` cannot be read, it logs at `info` and returns also what is wrong.
 ///
 /// A thread of its own writes the lines, and ignores errors. Otherwise a full disk would end the gateway, and a reader of the
 /// log that stops would stop all requests: strangers can make the log grow.
-///
-/// # Errors
-/// [`InvalidFilter`] of `TIDEGATE_LOG`.
-pub(crate) fn start(structured: bool) -> Result<Log, InvalidFilter> {
+pub(crate) fn start(structured: bool) -> (Log, Result<(), InvalidFilter>) {
     let variable = env::var_os(VARIABLE).map(|text| text.to_string_lossy().into_owned());
     let variable = variable.filter(|text| !text.is_empty());
     let is_fixed = variable.is_some();
-    let filter =
-        variable.map_or_else(|| Ok(LogFilter::default()), |text| LogFilter::parse(&text))?;
+    let filter = variable.map(|text| LogFilter::parse(&text)).transpose();
+    let (filter, checked) = match filter {
+        Ok(filter) => (filter.unwrap_or_default(), Ok(())),
+        Err(invalid) => (LogFilter::default(), Err(invalid)),
+    };
     panic::set_hook(Box::new(|panic| {
         // A formatted message may hold a value.
         let said = panic.payload().downcast_ref::<&'static str>();
@@ -123,11 +135,13 @@ pub(crate) fn start(structured: bool) -> Result<Log, InvalidFilter> {
         .with(filter)
         .with(filter_fn(is_harmless))
         .init();
-    Ok(Log {
+    let log = Log {
         set: Box::new(move |filter| handle.reload(filter).is_ok()),
         is_fixed,
+        is_json,
         _writer: guard,
-    })
+    };
+    (log, checked)
 }
 
 /// Libraries log at `info` and above only, even if `TIDEGATE_LOG` asks for more: at finer levels they show what peers

@@ -6,7 +6,10 @@ use tidegate_core::model::Model;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::readiness::HealthCheck;
-use crate::{metrics::type_label, store::StoreVitals};
+use crate::{
+    metrics::{policy_label, type_label},
+    store::StoreVitals,
+};
 
 /// How often they are measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -88,7 +91,7 @@ impl HealthCheck {
         }
         metrics.conflicts_open.clear();
         for (stored_as, count) in &vitals.conflicts {
-            let labels = [type_label(model, stored_as)];
+            let labels = [type_label(model, stored_as), policy_label(model, stored_as)];
             metrics.conflicts_open.of(labels).inc_by(*count as f64);
         }
     }

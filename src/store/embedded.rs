@@ -43,7 +43,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use self::{
     file::StoreFile,
     models::EmbeddedModels,
-    snapshot::{EmbeddedSnapshot, SnapshotOpener},
+    snapshot::{EmbeddedSnapshot, SnapshotOpener, off_the_async_threads},
     sums::SumsWork,
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
@@ -185,8 +185,10 @@ impl Store for EmbeddedStore {
     }
 
     async fn vitals(&self, _now: &Now) -> Result<StoreVitals, StoreError> {
+        let view = self.reader().view().await?;
         Ok(StoreVitals {
             bytes: self.file.bytes(),
+            conflicts: off_the_async_threads(move || view.open_conflicts()).await?,
             ..StoreVitals::default()
         })
     }

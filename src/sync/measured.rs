@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Caller, Page, StoredChange, SyncError, SyncService};
 use crate::{
-    metrics::{Label, Metrics, seconds, type_label},
+    metrics::{Label, Metrics, policy_label, policy_name, seconds, type_label},
     record::Pushed,
     webhook::WebhookError,
 };
@@ -104,10 +104,11 @@ impl SyncService {
         let labels = [type_name.clone(), status(outcome.status), code.into()];
         self.metrics.changes.of(labels).inc();
         if outcome.inbox.is_some() {
-            let document_type = self.model.stored_type(&outcome.type_name);
-            let of_type = document_type.map(|document_type| document_type.conflict.policy);
-            let policy = policy.or(of_type).map_or("", name_of_policy);
-            let labels = [type_name, policy.into()];
+            let policy = match policy {
+                Some(policy) => policy_name(policy).into(),
+                None => policy_label(&self.model, &outcome.type_name),
+            };
+            let labels = [type_name, policy];
             self.metrics.conflicts_opened.of(labels).inc();
         }
     }
@@ -152,15 +153,4 @@ fn status(status: Status) -> Label {
         Status::Rejected => "REJECTED",
     };
     name.into()
-}
-
-fn name_of_policy(policy: Policy) -> &'static str {
-    match policy {
-        Policy::ServerWins => "SERVER_WINS",
-        Policy::ClientWins => "CLIENT_WINS",
-        Policy::LastWriteWins => "LAST_WRITE_WINS",
-        Policy::Merge => "MERGE",
-        Policy::Manual => "MANUAL",
-        Policy::Webhook => "WEBHOOK",
-    }
 }

@@ -14,6 +14,7 @@ pub(crate) mod mongod;
 mod outbox;
 mod replica;
 mod socket;
+mod watched;
 mod webhook;
 mod writer;
 
@@ -36,11 +37,12 @@ pub(crate) use self::{
     outbox::Outbox,
     replica::{Documents, Replica},
     socket::Socket,
+    watched::Watched,
     webhook::Application,
     writer::{COUNTER, Pushed, Writer, expect_whole},
 };
 #[cfg(target_os = "linux")]
-pub(crate) use self::{disk::SmallDisk, dns::NameServer};
+pub(crate) use self::{disk::SmallDisk, dns::NameServer, webhook::Asked};
 
 /// The longest time for any step before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,10 +63,18 @@ pub(crate) fn complaint(directory: &Path, arguments: &[&str]) -> String {
 /// The same for a command with an environment of its own.
 pub(crate) fn complaint_of(command: &mut Command) -> String {
     let output = ended(command);
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{command:?}: {complaint}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{command:?}: {printed}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command:?}");
-    complaint
+    let lines = printed.lines().map(|line| reason(line) + "\n");
+    lines.collect()
+}
+
+/// Why a gateway ends, if a line of its log says so, and otherwise the line.
+fn reason(line: &str) -> String {
+    let logged: Value = serde_json::from_str(line).unwrap_or_default();
+    let reason = logged["fields"]["reason"].as_str();
+    reason.unwrap_or(line).to_owned()
 }
 
 /// The result of a command. A gateway that starts instead of failing is ended after a while.

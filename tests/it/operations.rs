@@ -1,6 +1,9 @@
 //! docs/operations.md: what an operator does by that page, on real gateways. `packaging` tests what is installed, and
 //! `serve::restore` what devices see of a restore.
 
+#[cfg(target_os = "linux")]
+mod failures;
+
 use std::{fs, path::Path};
 
 use mongodb::bson::{Document, doc};

@@ -17,7 +17,7 @@ mod reload;
 mod restore;
 mod starts;
 mod tls;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::fs;
 #[cfg(target_os = "linux")]
@@ -251,6 +251,33 @@ fn all_that_is_missing_is_reported_at_once() {
         &complaint_of(&mut short),
         &["TIDEGATE_AUTH__SECRET", "32 bytes"],
     );
+}
+
+#[test]
+fn a_failed_start_is_one_line_of_json_whatever_is_logged() {
+    let broken = configured(&format!(
+        "{CONFIG}[limits]\npush_change = 10\nbody_byte = 1\n"
+    ));
+    let good = configured(CONFIG);
+    for (directory, level, parts) in [
+        (
+            &broken,
+            "off",
+            &["limits.push_change", "limits.body_byte"][..],
+        ),
+        (&broken, "info", &["limits.push_change"]),
+        (&good, "loud", &["TIDEGATE_LOG", "loud"]),
+    ] {
+        let mut serve = with_secret(directory.path(), &["serve"]);
+        let output = serve.env("TIDEGATE_LOG", level).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        let line: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line["fields"]["message"], "the gateway ends");
+        assert_says(line["fields"]["reason"].as_str().unwrap(), parts);
+    }
 }
 
 #[tokio::test]

@@ -3,14 +3,14 @@
 //! The core decides what a conflict is and when it is settled.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
 };
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
-    id::{ConflictId, DocumentKey, Scope},
+    id::{ConflictId, DocumentKey, Scope, TypeName},
     inbox::{InboxPosition, InboxRecord, OpenConflict, PendingUsage, UserAndDocument},
     transaction::{ExpiryQuery, Writes},
     value::Timestamp,
@@ -20,7 +20,9 @@ use super::{
     tables::{CONFLICTS, DISPUTED, INBOX, RESOLVED, WAITING, names},
     view::{ReadView, expect_ascending, in_order, unreadable},
 };
-use crate::store::{ConflictWalk, Conflicts, InboxRange, InboxScan, StoreError, codec, or_logged};
+use crate::store::{
+    COUNTED_MAX, ConflictWalk, Conflicts, InboxRange, InboxScan, StoreError, codec, or_logged,
+};
 
 impl ReadView {
     pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
@@ -103,6 +105,20 @@ impl ReadView {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// How many conflicts are open, by type.
+    pub(super) fn open_conflicts(&self) -> Result<BTreeMap<TypeName, u64>, StoreError> {
+        self.watched(|transaction| {
+            let mut open: BTreeMap<TypeName, u64> = BTreeMap::new();
+            let table = transaction.open_table(DISPUTED)?;
+            for row in table.iter()?.take(COUNTED_MAX as usize) {
+                let (place, _) = row?;
+                let type_name = TypeName::new(place.value().0).map_err(unreadable)?;
+                *open.entry(type_name).or_default() += 1;
+            }
+            Ok(open)
         })
     }
 

@@ -8,7 +8,10 @@ mod refusal;
 
 use mongodb::{
     bson::{Bson, Document},
-    error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT},
+    error::{
+        Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
+        WriteFailure,
+    },
 };
 use tidegate_core::id::DocumentKey;
 
@@ -198,6 +201,26 @@ pub(super) fn code(error: &Error) -> Option<i32> {
     }
 }
 
+/// The same, also where the server refuses a write alone.
+fn refusal_code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        _ => code(error),
+    }
+}
+
+/// Whether the server refuses the name and the password. Operations that wait for a connection get that only in a message.
+fn is_refused_user(error: &Error) -> bool {
+    match &*error.kind {
+        ErrorKind::Authentication { .. } => true,
+        ErrorKind::ConnectionPoolCleared { message, .. }
+        | ErrorKind::ServerSelection { message, .. } => {
+            message.contains("failure: Authentication failed")
+        }
+        _ => false,
+    }
+}
+
 impl StatementError {
     /// Reads the first error of a reply to a batch.
     pub(super) fn of(error: &Document, verb: StatementKind, keys: Vec<DocumentKey>) -> Self {
@@ -282,12 +305,10 @@ impl From<MongoError> for StoreError {
             MongoError::Unknown(reason) => {
                 Self::Unavailable(format!("{reason}; whether it was written is not known"))
             }
-            MongoError::Driver(error)
-                if matches!(*error.kind, ErrorKind::Authentication { .. }) =>
-            {
+            MongoError::Driver(error) if is_refused_user(&error) => {
                 Self::NotPermitted("MongoDB no longer takes its name and password".to_owned())
             }
-            MongoError::Driver(error) => code(&error)
+            MongoError::Driver(error) => refusal_code(&error)
                 .and_then(of_operator)
                 .unwrap_or_else(|| Self::Unavailable(loggable(&error))),
             MongoError::Statement(error) => of_operator(error.code).unwrap_or_else(|| {

@@ -7,10 +7,7 @@ use mongodb::bson::{Document, doc};
 use tidegate_core::id::TypeName;
 
 use super::{MongoContext, error::MongoError};
-use crate::store::{Now, StoreVitals};
-
-/// The most records that are counted. More are a fault that need not be measured exactly.
-const COUNTED_MAX: i64 = 10_000;
+use crate::store::{COUNTED_MAX, Now, StoreVitals};
 
 impl MongoContext {
     /// What the user may not read is left out.
@@ -43,7 +40,10 @@ impl MongoContext {
 
     async fn count_withheld(&self) -> Result<BTreeMap<(TypeName, String), u64>, MongoError> {
         let found = doc! { "_id": { "t": "$_id.t", "found": "$found" }, "count": { "$sum": 1 } };
-        let stages = vec![doc! { "$limit": COUNTED_MAX }, doc! { "$group": found }];
+        let stages = vec![
+            doc! { "$limit": i64::from(COUNTED_MAX) },
+            doc! { "$group": found },
+        ];
         let counted = self.grouped(&self.names.misfits, stages).await?;
         let counted = counted.iter().filter_map(|group| {
             let kind = group.get_document("_id").ok()?;
@@ -58,7 +58,7 @@ impl MongoContext {
     async fn count_conflicts(&self) -> Result<BTreeMap<TypeName, u64>, MongoError> {
         let stages = vec![
             doc! { "$match": { "s": { "$gt": "" } } },
-            doc! { "$limit": COUNTED_MAX },
+            doc! { "$limit": i64::from(COUNTED_MAX) },
             doc! { "$group": { "_id": "$t", "count": { "$sum": 1 } } },
         ];
         let counted = self.grouped(&self.names.conflicts, stages).await?;

@@ -72,9 +72,13 @@ impl Server {
 
     /// The same with these variables.
     pub(crate) fn serve_with(directory: &TempDir, variables: &[(&str, &str)]) -> Self {
-        let directory = directory.path();
-        let mut serve = with_secret(directory, &["serve"]);
+        let mut serve = with_secret(directory.path(), &["serve"]);
         serve.envs(variables.iter().copied());
+        Self::serving(directory.path(), serve)
+    }
+
+    /// A command that serves by a directory's configuration.
+    pub(super) fn serving(directory: &Path, serve: Command) -> Self {
         let mut server = Self::start(directory, serve);
         server.sign = |directory| with_secret(directory, &["token", "--config", "tidegate.toml"]);
         server

@@ -77,6 +77,20 @@ impl Deployment {
         deployment
     }
 
+    /// A replica set of one node with its data in this directory, which needs about 20 MiB at first.
+    pub(crate) async fn on_disk(directory: &Path) -> Self {
+        let journal = "log=(file_max=4MB,prealloc=false)";
+        let small = [
+            "--oplogSize",
+            "16",
+            "--wiredTigerEngineConfigString",
+            journal,
+        ];
+        let arguments = [&["--replSet", "rs0"], &small[..]].concat();
+        let node = Node::start_in(directory.to_owned(), &arguments, None);
+        Self::of(vec![node.await], false).await
+    }
+
     /// A replica set of one node. Once it is one, it accepts only TLS connections. The harness then has no client of
     /// it, only URLs, which do not mention TLS.
     pub(crate) async fn with_tls(certificate_and_key: &Path, authority: &Path) -> Self {
@@ -113,6 +127,12 @@ impl Deployment {
         let arguments = [&["--replSet", "rs0"], arguments].concat();
         let starts = (0..count).map(|_| Node::start(&arguments, key));
         let nodes = futures_util::future::join_all(starts).await;
+        Self::of(nodes, key.is_some()).await
+    }
+
+    /// A replica set of these nodes.
+    async fn of(nodes: Vec<Node>, asks_for_users: bool) -> Self {
+        let count = nodes.len();
         let members = nodes.iter().zip(0_i32..);
         let members: Vec<Document> = members
             .map(|(node, id)| doc! {"_id": id, "host": node.address()})
@@ -128,7 +148,7 @@ impl Deployment {
         let deployment = Self {
             nodes,
             is_replica_set: true,
-            asks_for_users: key.is_some(),
+            asks_for_users,
         };
         deployment.primary().await;
         if count > 1 {
@@ -222,6 +242,10 @@ impl Node {
     async fn start(arguments: &[&str], key: Option<&str>) -> Self {
         // Its process removes it, even when this one is killed.
         let directory = TempDir::with_prefix("tidegate-mongod-").unwrap().keep();
+        Self::start_in(directory, arguments, key).await
+    }
+
+    async fn start_in(directory: PathBuf, arguments: &[&str], key: Option<&str>) -> Self {
         let mut arguments: Vec<String> = arguments.iter().copied().map(String::from).collect();
         if let Some(key) = key {
             let path = directory.join("key");
@@ -251,7 +275,7 @@ impl Node {
                 process.kill();
                 return false;
             }
-            let log = self.directory.join("mongod.log");
+            let log = self.log();
             assert!(
                 began.elapsed() < PATIENCE,
                 "mongod does not answer: {log:?}"
@@ -260,6 +284,10 @@ impl Node {
         }
         *self.process.lock().unwrap() = Some(process);
         true
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("mongod.log")
     }
 
     fn address(&self) -> String {

@@ -4,7 +4,6 @@
 use std::{
     fs,
     io::Write,
-    net::SocketAddr,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -16,63 +15,13 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{client, token};
 use crate::{
     harness::{
-        CONFIG, Client, Server, Socket, configured, configured_on,
-        mongod::{Deployment, free_port, fresh_database, until},
-        with_secret,
+        CONFIG, Client, Socket, Watched, configured, configured_on,
+        mongod::{Deployment, fresh_database, until},
     },
     wire::bring,
 };
-
-/// A gateway whose metrics are read.
-struct Measured {
-    directory: TempDir,
-    server: Server,
-    scrapes: SocketAddr,
-}
-
-impl Measured {
-    fn on(directory: TempDir, settings: &[(&str, &str)]) -> Self {
-        let scrapes = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut serve = with_secret(directory.path(), &["serve"]);
-        serve
-            .env("TIDEGATE_METRICS__LISTEN", scrapes.to_string())
-            .envs(settings.iter().copied());
-        let server = Server::start(directory.path(), serve);
-        Self {
-            directory,
-            server,
-            scrapes,
-        }
-    }
-
-    fn client(&self, user: &str) -> Client {
-        client(&self.server, &token(&self.directory, user))
-    }
-
-    async fn text(&self) -> String {
-        // A text serves all readers for half a second.
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        let response = reqwest::get(format!("http://{}/metrics", self.scrapes));
-        let response = response.await.unwrap();
-        assert_eq!(
-            response.headers()["content-type"],
-            "text/plain; version=0.0.4; charset=utf-8"
-        );
-        response.text().await.unwrap()
-    }
-
-    /// The value of a series as it is written, such as `tidegate_sockets 1`.
-    async fn value(&self, series: &str) -> Option<f64> {
-        let text = self.text().await;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.and_then(|value| value.parse().ok())
-    }
-}
 
 /// The families of a text, by Prometheus' parser. Others work meanwhile.
 fn parsed(text: &str) -> Value {
@@ -164,7 +113,7 @@ async fn work(client: Client, number: usize) {
 
 async fn reads_under_load(directory: TempDir, missing: &[&str]) {
     let settings = [("TIDEGATE_LIMITS__USER_RATE", "0")];
-    let measured = Measured::on(directory, &settings);
+    let measured = Watched::serve(directory, &settings);
     let workers: Vec<_> = (0..4)
         .map(|number| tokio::spawn(work(measured.client("alice"), number)))
         .collect();
@@ -231,7 +180,7 @@ async fn prometheus_reads_the_metrics_of_an_embedded_store_under_load() {
 async fn prometheus_reads_the_metrics_of_mongodb_under_load() {
     let deployment = Deployment::shared().await;
     let directory = configured_on(&deployment.url(&fresh_database()));
-    let measured = Measured::on(directory, &[("TIDEGATE_LIMITS__USER_RATE", "0")]);
+    let measured = Watched::serve(directory, &[("TIDEGATE_LIMITS__USER_RATE", "0")]);
     let worker = tokio::spawn(work(measured.client("alice"), 0));
     until("an importer", async || {
         let leads = measured.value("tidegate_importer_leads").await;
@@ -265,27 +214,68 @@ async fn prometheus_reads_the_metrics_of_mongodb_under_load() {
     measured.server.stop();
 }
 
+async fn counts_open_conflicts(directory: TempDir) {
+    let measured = Watched::serve(directory, &[]);
+    let alice = measured.client("alice");
+    let article = |change: Value| json!({"article": change});
+    let push = async |change: Value| {
+        let query = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status conflict { conflictId } } } }";
+        let input = json!({"input": {"changes": [article(change)]}});
+        alice.data(query, input).await["pushChanges"]["results"][0].take()
+    };
+    let edit =
+        |title: &str| json!({"update": {"id": "a", "baseVersion": 1, "set": {"title": title}}});
+    push(json!({"create": {"id": "a", "document": {"title": "old"}}})).await;
+    push(edit("one")).await;
+    let left = push(edit("another")).await;
+    assert_eq!(left["status"], "CONFLICT");
+    let labels = r#"{type="Article",policy="MANUAL"}"#;
+    let open = format!("tidegate_conflicts_open{labels}");
+    measured.until_value(&open, |count| count == 1.0).await;
+    let opened = format!("tidegate_conflicts_opened_total{labels}");
+    assert_eq!(measured.value(&opened).await, Some(1.0));
+    let resolve = "mutation($input: ResolveConflictInput!) { resolveConflict(input: $input) { result { status } } }";
+    let resolution = json!({"input": {"conflictId": left["conflict"]["conflictId"], "baseVersion": 2, "resolution": {"take": "MINE"}}});
+    let resolved = alice.data(resolve, resolution).await;
+    assert_eq!(
+        resolved["resolveConflict"]["result"]["status"], "APPLIED",
+        "{resolved}"
+    );
+    until("an empty inbox", async || {
+        measured.value(&open).await.is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn open_conflicts_are_counted_by_type_and_policy() {
+    counts_open_conflicts(configured(CONFIG)).await;
+}
+
+#[tokio::test]
+async fn open_conflicts_are_counted_by_type_and_policy_on_mongodb() {
+    let url = Deployment::shared().await.url(&fresh_database());
+    counts_open_conflicts(configured_on(&url)).await;
+}
+
 #[tokio::test]
 async fn metrics_are_off_unless_they_are_asked_for_and_never_where_clients_are() {
-    let measured = Measured::on(configured(CONFIG), &[]);
+    let measured = Watched::serve(configured(CONFIG), &[]);
     let beside = reqwest::get(format!("{}/metrics", measured.server.url))
         .await
         .unwrap();
     assert_eq!(beside.status(), 404);
     for (path, status) in [("/graphql", 404), ("/metrics/", 404), ("/readyz", 404)] {
-        let answer = reqwest::get(format!("http://{}{path}", measured.scrapes))
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(measured.scrape(path).await.status(), status, "{path}");
     }
-    let other = reqwest::Client::new().post(format!("http://{}/metrics", measured.scrapes));
+    let other = reqwest::Client::new().post(format!("http://{}/metrics", measured.scrapes()));
     assert_eq!(other.send().await.unwrap().status(), 405);
 }
 
 #[tokio::test]
 async fn names_clients_and_tokens_add_no_series() {
     let settings = [("TIDEGATE_LIMITS__USER_RATE", "0")];
-    let measured = Measured::on(configured(CONFIG), &settings);
+    let measured = Watched::serve(configured(CONFIG), &settings);
     let alice = measured.client("alice");
     let send = async |number: u32| {
         let query =
@@ -313,10 +303,10 @@ async fn names_clients_and_tokens_add_no_series() {
 #[tokio::test]
 async fn readers_that_never_read_and_readers_that_never_stop_hold_nothing_up() {
     let settings = [("TIDEGATE_HTTP__WRITE_TIME", "1s")];
-    let measured = Measured::on(configured(CONFIG), &settings);
+    let measured = Watched::serve(configured(CONFIG), &settings);
     let mut held = Vec::new();
     for _ in 0..100 {
-        let mut stream = TcpStream::connect(measured.scrapes).await.unwrap();
+        let mut stream = TcpStream::connect(measured.scrapes()).await.unwrap();
         // It may have lost its place to a later one already.
         drop(
             stream
@@ -325,7 +315,7 @@ async fn readers_that_never_read_and_readers_that_never_stop_hold_nothing_up() {
         );
         held.push(stream);
     }
-    let scrapes = measured.scrapes;
+    let scrapes = measured.scrapes();
     let endless: Vec<_> = (0..4)
         .map(|_| {
             tokio::spawn(async move {

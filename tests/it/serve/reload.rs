@@ -7,12 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::hmac;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::{client, token};
+use super::{
+    client, token,
+    tokens::{Key, Provider, claims, directory},
+};
 use crate::harness::{
-    CONFIG, SECRET, Server, Socket, command, configured, mongod::until, with_secret,
+    Application, Asked, CONFIG, Client, SECRET, Server, Socket, Watched, command, configured,
+    mongod::until, with_secret,
 };
 
 const OTHER: &str = "another secret that is long enough for HS256";
@@ -97,6 +104,149 @@ async fn two_secrets_are_good_at_a_time_and_a_mistake_changes_nothing() {
         .await;
     socket.page().await;
     server.stop();
+}
+
+#[tokio::test]
+async fn another_key_file_is_read_and_one_of_no_use_changes_nothing() {
+    let (old, new) = (Key::p256(), Key::p256());
+    let directory = directory(old.algorithm, "public_key_file = \"key.pem\"");
+    let file = directory.path().join("key.pem");
+    fs::write(&file, &old.public_pem).unwrap();
+    let watched = watched_without_secret(directory);
+    let by = |key: &Key| client(&watched.server, &key.token(None, &claims(json!({}))));
+    let (by_old, by_new) = (by(&old), by(&new));
+    assert!(is_accepted(&by_old).await && !is_accepted(&by_new).await);
+    fs::write(&file, "no key at all").unwrap();
+    signal(&watched.server, "-HUP");
+    watched.until_logged("nothing is loaded again").await;
+    assert!(is_accepted(&by_old).await && !is_accepted(&by_new).await);
+    fs::write(&file, &new.public_pem).unwrap();
+    signal(&watched.server, "-HUP");
+    until("the new key", async || {
+        is_accepted(&by_new).await.then_some(())
+    })
+    .await;
+    assert!(!is_accepted(&by_old).await);
+}
+
+/// Without a reload a withdrawn key is accepted for ten minutes.
+#[tokio::test]
+async fn a_changed_key_set_is_fetched_with_the_next_token() {
+    let provider = Provider::start().await;
+    let (old, new) = (Key::p256(), Key::p256());
+    provider.publish(json!([old.jwk("old")]));
+    let settings = format!("jwks_url = \"{}\"", provider.url);
+    let watched = watched_without_secret(directory(old.algorithm, &settings));
+    let by = |key: &Key, kid: &str| {
+        let token = key.token(Some(kid), &claims(json!({})));
+        client(&watched.server, &token)
+    };
+    let (by_old, by_new) = (by(&old, "old"), by(&new, "new"));
+    assert!(is_accepted(&by_old).await);
+    provider.publish(json!([new.jwk("new")]));
+    assert!(is_accepted(&by_old).await, "it is still known");
+    signal(&watched.server, "-HUP");
+    until("the new key", async || {
+        is_accepted(&by_new).await.then_some(())
+    })
+    .await;
+    assert!(!is_accepted(&by_old).await);
+}
+
+const REVIEWED: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Page @collection(name: "pages") @scope(by: "public") @conflict(policy: WEBHOOK, webhook: "review", overlap: MANUAL) {
+  id: ID!
+  text: String!
+}
+"#;
+
+#[tokio::test]
+async fn webhooks_are_signed_with_both_secrets_while_the_application_changes_its_own() {
+    let application = Application::answering(json!("incoming")).await;
+    let secrets = ["first", "second"].map(|name| format!("the {name} secret of the webhook"));
+    let written = |secrets: &[&String]| {
+        let names = ["secret", "previous_secret"];
+        let lines = names.iter().zip(secrets).map(|(name, secret)| {
+            let encoded = BASE64_STANDARD.encode(secret);
+            format!("{name} = \"whsec_{encoded}\"\n")
+        });
+        let lines: String = lines.collect();
+        let url = &application.url;
+        format!("{CONFIG}[webhooks]\nurls = {{ review = \"{url}\" }}\n{lines}")
+    };
+    let [first, second] = &secrets;
+    let directory = configured(&written(&[first]));
+    fs::write(directory.path().join("model.graphql"), REVIEWED).unwrap();
+    let watched = Watched::serve(directory, &[]);
+    let file = watched.directory.path().join("tidegate.toml");
+    let alice = watched.client("alice");
+    let mut reloads = 0;
+    for (number, secrets) in [&[first][..], &[second, first], &[second]]
+        .iter()
+        .enumerate()
+    {
+        if number > 0 {
+            fs::write(&file, written(secrets)).unwrap();
+            signal(&watched.server, "-HUP");
+            reloads += 1;
+            until("a reload", async || {
+                let log = watched.log();
+                let is_reload = |fields: &&Value| {
+                    let message = fields["message"].as_str().unwrap_or_default();
+                    message.ends_with("are loaded again")
+                };
+                (log.iter().filter(is_reload).count() == reloads).then_some(())
+            })
+            .await;
+        }
+        have_it_asked(&alice, &number.to_string()).await;
+        let asked = application.asked().pop().unwrap();
+        let expected: Vec<String> = secrets
+            .iter()
+            .map(|secret| signature(secret, &asked))
+            .collect();
+        assert_eq!(asked.header("webhook-signature"), expected.join(" "));
+    }
+    assert_eq!(application.asked().len(), 3);
+}
+
+/// Two edits that did not know of each other.
+async fn have_it_asked(client: &Client, id: &str) {
+    let query =
+        "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    let edit = |text: &str| json!({"update": {"id": id, "baseVersion": 1, "set": {"text": text}}});
+    for change in [
+        json!({"create": {"id": id, "document": {"text": "begun"}}}),
+        edit("once"),
+        edit("twice"),
+    ] {
+        let input = json!({"input": {"changes": [{"page": change}]}});
+        client.data(query, input).await;
+    }
+}
+
+/// As Standard Webhooks has it.
+fn signature(secret: &str, asked: &Asked) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let (id, at) = (
+        asked.header("webhook-id"),
+        asked.header("webhook-timestamp"),
+    );
+    let signed = [format!("{id}.{at}.").as_bytes(), &asked.body].concat();
+    let tag = hmac::sign(&key, &signed);
+    format!("v1,{}", BASE64_STANDARD.encode(tag))
+}
+
+fn watched_without_secret(directory: TempDir) -> Watched {
+    let mut serve = command(directory.path());
+    serve.arg("serve");
+    Watched::start(directory, serve)
+}
+
+async fn is_accepted(client: &Client) -> bool {
+    let answer = client.send("{ viewer { id } }", json!({})).await;
+    answer["errors"].is_null()
 }
 
 #[tokio::test]

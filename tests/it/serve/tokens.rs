@@ -31,10 +31,10 @@ use super::{code_of, configured};
 use crate::harness::{Server, Socket, command};
 
 /// A key pair of an identity provider.
-struct Key {
+pub(crate) struct Key {
     private: EncodingKey,
-    public_pem: String,
-    algorithm: Algorithm,
+    pub(crate) public_pem: String,
+    pub(crate) algorithm: Algorithm,
 }
 
 impl Key {
@@ -49,7 +49,7 @@ impl Key {
         }
     }
 
-    fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Self {
             private: EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref()),
@@ -68,13 +68,13 @@ impl Key {
         }
     }
 
-    fn token(&self, kid: Option<&str>, claims: &Value) -> String {
+    pub(crate) fn token(&self, kid: Option<&str>, claims: &Value) -> String {
         let mut header = Header::new(self.algorithm);
         header.kid = kid.map(str::to_owned);
         jsonwebtoken::encode(&header, claims, &self.private).unwrap()
     }
 
-    fn jwk(&self, kid: &str) -> Value {
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
         jwk.common.key_id = Some(kid.to_owned());
         serde_json::to_value(jwk).unwrap()
@@ -95,7 +95,7 @@ fn now_s() -> u64 {
 }
 
 /// The claims of a good token for alice, with changes; null removes one.
-fn claims(changed: Value) -> Value {
+pub(crate) fn claims(changed: Value) -> Value {
     let mut claims = json!({
         "sub": "alice", "iss": "https://id.example.com/", "aud": "tidegate", "exp": now_s() + 600, "teams": ["demo"],
     });
@@ -109,14 +109,15 @@ fn claims(changed: Value) -> Value {
     claims
 }
 
-/// A gateway with this in its `[auth]`.
+/// A gateway by a directory's configuration.
 fn serve(directory: &TempDir) -> Server {
     let mut command = command(directory.path());
     command.arg("serve");
     Server::start(directory.path(), command)
 }
 
-fn directory(algorithm: Algorithm, source: &str) -> TempDir {
+/// A directory with a configuration that has this in its `[auth]`.
+pub(crate) fn directory(algorithm: Algorithm, source: &str) -> TempDir {
     configured(&format!(
         "listen = \"127.0.0.1:0\"\n[store]\nurl = \"embedded:data\"\n[auth]\nalgorithms = [\"{algorithm:?}\"]\n{source}\n\
          issuer = \"https://id.example.com/\"\naudience = \"tidegate\"\nleeway = \"0s\"\n"
@@ -214,15 +215,15 @@ fn a_key_file_of_no_use_is_refused_at_the_start() {
 }
 
 /// An identity provider on this machine.
-struct Provider {
-    url: String,
+pub(crate) struct Provider {
+    pub(crate) url: String,
     /// The key set that it publishes; without one it fails.
     keys: Arc<Mutex<Option<Value>>>,
     requests: Arc<AtomicUsize>,
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Self {
             url: format!("http://{}/jwks.json", listener.local_addr().unwrap()),
@@ -242,8 +243,13 @@ impl Provider {
         provider
     }
 
-    fn publish(&self, keys: Value) {
+    pub(crate) fn publish(&self, keys: Value) {
         *self.keys.lock().unwrap() = Some(keys);
+    }
+
+    /// Fails from now on.
+    pub(crate) fn fail(&self) {
+        *self.keys.lock().unwrap() = None;
     }
 }
 
@@ -307,7 +313,7 @@ async fn keys_behind_a_url_are_fetched_when_needed_and_asked_for_seldom() {
         "invented key ids cost the provider nothing"
     );
 
-    *provider.keys.lock().unwrap() = None;
+    provider.fail();
     assert_eq!(
         ask_with(&server, &token).await.1,
         ALICE,

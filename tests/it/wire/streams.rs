@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{CONFIG, Client, PATIENCE, Server, configured, create, with_secret},
+    harness::{
+        CONFIG, Client, PATIENCE, Server, Watched, configured, create, mongod::until, with_secret,
+    },
     serve::client,
 };
 
@@ -108,6 +110,41 @@ async fn each_event_is_whole_the_moment_it_happens() {
                 "\r\ncontent-type: application/json\r\n\r\n{{\"payload\":{event}}}\r\n--graphql"
             ))
             .await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_in_a_response_has_a_line_in_the_log_when_its_client_leaves() {
+    let watched = Watched::serve(configured(CONFIG), &[]);
+    let alice = watched.client("alice");
+    let live = LIVE.replace("subscription", "subscription Followed");
+    for (accept, transport) in [(SSE, "sse"), (MULTIPART, "multipart")] {
+        let mut heard = Heard::new(ask(&alice, accept, &live).await);
+        heard.until("{\"changes\":{\"changes\":[").await;
+        let results = alice
+            .push_all(json!([create(transport, json!({"title": "t"}))]))
+            .await;
+        assert_eq!(results[0]["status"], "APPLIED");
+        heard.until(&format!("\"{transport}\"")).await;
+        let of_transport = |fields: &&Value| fields["transport"] == transport;
+        assert!(!watched.log().iter().any(|fields| of_transport(&fields)));
+        drop(heard);
+        let line = until("line of the subscription", async || {
+            watched.log().iter().find(of_transport).cloned()
+        })
+        .await;
+        assert_eq!(line["kind"], "subscription");
+        assert_eq!(line["operation"], "Followed");
+        assert_eq!(line["user"], "alice");
+        assert_eq!(line["code"], "OK");
+        assert_eq!(line["answers"], 2, "{line}");
+        assert!(line["bytes"].as_u64() > Some(50), "{line}");
+    }
+    for transport in ["sse", "multipart"] {
+        let series = format!(
+            "tidegate_operations_total{{transport=\"{transport}\",kind=\"subscription\",code=\"OK\"}}"
+        );
+        watched.until_value(&series, |ended| ended == 1.0).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Faults of servers: killed, hung, stepped down, or failing by command. A test that harms a deployment has one of its
 //! own, not the shared one.
 
+use std::fs;
+
 use futures_util::{TryStreamExt, future::join_all};
 use mongodb::{
     bson::{Bson, Document, doc},
@@ -29,6 +31,11 @@ impl Deployment {
     pub(crate) async fn restart(&self, node: usize) {
         let is_up = self.nodes[node].run().await;
         assert!(is_up, "its log: {:?}", self.nodes[node].directory);
+    }
+
+    /// What a node has logged.
+    pub(crate) fn logged(&self, node: usize) -> String {
+        fs::read_to_string(self.nodes[node].log()).unwrap()
     }
 
     /// Hangs a node: its sockets stay open and nothing answers.

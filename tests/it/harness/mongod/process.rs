@@ -20,6 +20,7 @@ use crate::harness::PATIENCE;
 /// Ctrl-C is for the tests alone: it ends them, and with them the input.
 const WATCHER: &str = r#"
 trap '' INT
+ulimit -c 0
 "$@" </dev/null >/dev/null 2>&1 &
 echo $!
 while read -r signal; do
