@@ -183,7 +183,7 @@ async fn a_gateway_that_stops_or_dies_leaves_the_import_to_the_next() {
 async fn a_collection_that_is_renamed_is_held_and_goes_on_when_it_is_back() {
     let bench = Bench::start().await;
     bench.fill(20).await;
-    let (_server, alice) = bench.serve();
+    let (server, alice) = bench.serve();
     until_pulled(&alice, 20).await;
     let rename = async |from: &str, to: &str| {
         let name = bench.database.name();
@@ -195,6 +195,8 @@ async fn a_collection_that_is_renamed_is_held_and_goes_on_when_it_is_back() {
     rename("tasks", "elsewhere").await;
     until_importing(&alice, json!([{ "type": "Task", "held": true }])).await;
     until_pulled(&alice, 20).await;
+    let held = "documents are missing, and an operator has to say what becomes of them";
+    assert_eq!(until_importer_is(&server, held).await, "degraded");
     let edit = json!([{ "task": { "update": { "id": "00001", "baseVersion": 1, "set": { "done": true } } } }]);
     let document = json!({ "audience": "public", "title": "New" });
     let create = json!([{ "task": { "create": { "id": "new", "document": document } } }]);
@@ -222,6 +224,18 @@ async fn a_collection_that_is_renamed_is_held_and_goes_on_when_it_is_back() {
         "what happened meanwhile is seen"
     );
     until_importing(&alice, json!([])).await;
+    assert_eq!(until_importer_is(&server, "ok").await, "ok");
+}
+
+/// Waits until `/readyz` says this of the importer. Returns the status.
+async fn until_importer_is(server: &Server, says: &str) -> Value {
+    until(says, async || {
+        let ready = reqwest::get(format!("{}/readyz", server.url)).await;
+        let body = ready.unwrap().text().await.unwrap();
+        let mut body: Value = serde_json::from_str(&body).unwrap();
+        (body["parts"]["importer"] == says).then(|| body["status"].take())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
