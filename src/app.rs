@@ -42,7 +42,10 @@ use crate::{
         Store, StoreError,
         finding::{Level, StorePresence},
     },
-    sync::{self, Accepted, Caller, Clock, ImportTask, Importer, LeadTask, LeadWatch, SyncService},
+    sync::{
+        self, Accepted, Caller, Clock, ImportTask, Importer, IndexTask, LeadTask, LeadWatch,
+        SyncService,
+    },
     webhook::{WebhookConfig, Webhooks},
 };
 
@@ -100,6 +103,8 @@ pub(crate) struct Gateway {
     store: Arc<dyn Store>,
     /// The importer, if the store has collections that others write to.
     import: Option<ImportTask>,
+    /// The indexes of lists.
+    _indexes: IndexTask,
     /// The watch over which model leads.
     _lead: LeadTask,
     _collect: AbortOnDropHandle<()>,
@@ -126,6 +131,8 @@ impl Gateway {
         let (store, generation) = open_leading(&parts.store, &own).await?;
         let retention = parts.store.tombstone_retention;
         let collect = tokio::spawn(collect_regularly(store.clone(), retention));
+        let mut indexes = IndexTask::spawn(&parts.model, Arc::clone(&store));
+        indexes.settle().await;
         let (model, limits) = (parts.model, parts.limits);
         let clock = system_clock();
         let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), clock, generation);
@@ -154,6 +161,7 @@ impl Gateway {
             health,
             store,
             import: importer.map(ImportTask::spawn),
+            _indexes: indexes,
             _lead: LeadTask::spawn(watch),
             _collect: AbortOnDropHandle::new(collect),
             _vitals: AbortOnDropHandle::new(vitals),

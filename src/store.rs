@@ -10,6 +10,7 @@ mod decision;
 pub mod embedded;
 pub mod finding;
 pub(crate) mod layered;
+mod list;
 pub mod models;
 pub mod mongo;
 mod stored;
@@ -29,12 +30,13 @@ use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
     generation::{ModelState, Standing},
     id::{
-        ApiHash, ClientId, ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq,
-        TypeName, UserId,
+        ApiHash, ClientId, ClientKey, ConflictId, DocumentId, DocumentKey, Epoch, Scope,
+        ScopeNumber, Seq, TypeName, UserId,
     },
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
+    query::{IndexDefinition, IndexRead},
     transaction::{DatabaseRefusal, Loaded, Reads, Writes},
     value::Timestamp,
 };
@@ -84,6 +86,12 @@ pub trait Store: Send + Sync {
 
     /// Counts the living documents of a scope, if their sums are not kept yet, or in any case. Commits go on meanwhile.
     async fn keep_sums(&self, _scope: &Scope, _again: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Builds those of these indexes that are missing, and drops others that no gateway uses. Commits go on meanwhile, and
+    /// keep an index that is being built. It may take long, and can be repeated after a failure.
+    async fn keep_indexes(&self, _indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -242,6 +250,14 @@ pub trait Snapshot: Send {
     /// The sums of a scope's living documents, counted now.
     async fn count(&mut self, _scope: &Scope) -> Result<ScopeSums, StoreError> {
         Ok(ScopeSums::default())
+    }
+
+    /// Living documents in a part of an index, in the order of the index. A store without indexes looks at all documents.
+    ///
+    /// # Errors
+    /// [`StoreError::IndexBuilding`] while the store does not have the index.
+    async fn list(&mut self, read: &IndexRead) -> Result<Listed, StoreError> {
+        list::by_walking(self, read).await
     }
 
     /// Scopes in an order of the store's, after one of them, at most `limit`.
@@ -450,6 +466,19 @@ impl Default for Scan {
     }
 }
 
+/// A part of an index.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// The documents, unless only ids were asked for. One that cannot be read is its reader's to judge.
+    pub records: Vec<StoredRecord>,
+    /// The ids, if only these were asked for.
+    pub ids: Vec<DocumentId>,
+    /// The size of the records in bytes, as stored.
+    pub bytes: usize,
+    /// Whether a bound on bytes has cut it short.
+    pub is_cut: bool,
+}
+
 /// A feed write as a tail reports it. It stays encoded, since few writes are of interest to a subscriber.
 #[derive(Debug, Clone)]
 pub struct FeedWrite {
@@ -519,6 +548,9 @@ pub enum StoreError {
         /// Where the store is.
         path: String,
     },
+    /// An index is being built. Trying again helps once it is complete.
+    #[error("an index is being built")]
+    IndexBuilding,
     /// The decision panicked, or returned what cannot be stored. Trying again does not help.
     #[error("the decision could not be carried out: {0}")]
     DecisionFailed(String),

@@ -16,7 +16,9 @@ mod grants;
 mod import;
 mod in_step;
 mod inbox;
+mod indexes;
 mod lead;
+mod lists;
 mod live;
 mod maintain;
 mod measured;
@@ -67,7 +69,9 @@ pub use self::{
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     in_step::bring_in_step,
     inbox::{InboxEntry, InboxPage, InboxRequest, SentResolution},
+    indexes::IndexTask,
     lead::{ABSENT, LeadTask, LeadWatch},
+    lists::{ListItem, ListPage, ListParent, ListRequest, ListWanted, Relatives, SentList},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     page::Page,

@@ -3,11 +3,6 @@ import type { CodegenConfig } from "@graphql-codegen/cli";
 import { localSchema } from "@tidegate/client/urql";
 import { model } from "tidegate-example-shared/model";
 
-/** A list is filtered as in a live query of the client. */
-const filters = Object.keys(model.types).map((type) => {
-  return [`${type}Where`, `import("@tidegate/client").WhereOf<import("tidegate-example-shared/model").${type}>`];
-});
-
 const config: CodegenConfig = {
   schema: ["../../schema.graphql", localSchema(model)],
   documents: "src/**/*.ts",
@@ -21,7 +16,7 @@ const config: CodegenConfig = {
         enumsAsTypes: true,
         useTypeImports: true,
         defaultScalarType: "unknown",
-        scalars: { ID: "string", Date: "string", DateTime: "string", ...Object.fromEntries(filters) },
+        scalars: { ID: "string", Date: "string", DateTime: "string" },
       },
     },
   },

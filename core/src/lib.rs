@@ -86,6 +86,7 @@
 //! * [`outcome`]: what became of a change.
 //! * [`inbox`]: changes that wait for a person to resolve them.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
+//! * [`query`]: lists of documents by conditions.
 //! * [`transaction`]: what one commit reads and writes, as data.
 //! * [`import`](mod@import): what others wrote past the gateway.
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
@@ -113,6 +114,7 @@ pub mod mutant;
 pub mod outcome;
 pub mod page;
 pub mod push;
+pub mod query;
 pub mod transaction;
 pub mod value;
 pub mod view;

@@ -172,10 +172,12 @@ pub struct DocumentType {
     pub conflict: ConflictRule,
     /// The stored fields in the order of the file, without `id`.
     pub fields: Vec<Field>,
-    /// Fields resolved to another document (`@reference`).
+    /// Fields resolved to other documents (`@reference`).
     pub references: Vec<Reference>,
     /// Who may change its documents.
     pub rights: TypeRights,
+    /// Fields resolved to lists of documents that refer to this one (`@reverse`).
+    pub reverses: Vec<Reverse>,
     /// Set when the documents of this type are memberships (`@grants`).
     pub membership: Option<MembershipRule>,
     /// The stored names of the fields of each `@index`, in the order of the file.
@@ -211,6 +213,17 @@ impl DocumentType {
             None if stored == STORED_ID => "id",
             None => stored,
         }
+    }
+
+    /// The indexes by which lists are served. What older documents have under another name is in none of a store, so that an
+    /// index of such a field is for devices alone.
+    pub fn list_indexes(&self) -> impl Iterator<Item = &Vec<String>> {
+        let has_one_name = |stored: &String| {
+            let field = self.stored_field(stored);
+            field.is_some_and(|field| field.earlier_name(&self.fields).is_none())
+        };
+        let indexes = self.indexes.iter();
+        indexes.filter(move |fields| fields.iter().all(has_one_name))
     }
 
     /// Whether `name` is its name, or was.
@@ -455,7 +468,7 @@ pub enum MergeStrategy {
     Items,
 }
 
-/// `@reference(by)`: the document whose id is in another field.
+/// `@reference(by)`: the document whose id is in another field, or the documents whose ids are there.
 #[derive(Debug, Clone)]
 pub struct Reference {
     /// The field that shows the document.
@@ -470,6 +483,27 @@ pub struct Reference {
     pub target: TypeName,
     /// The stored name of the field that holds its id.
     pub by: String,
+    /// The field holds a list of ids, and this one shows their documents.
+    pub is_list: bool,
+}
+
+/// `@reverse(by)`: the documents that refer to this one.
+#[derive(Debug, Clone)]
+pub struct Reverse {
+    /// The field that lists them.
+    pub name: String,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// The reason of `@deprecated`, if it is.
+    pub deprecated: Option<String>,
+    /// It shows nothing any more (`@retired`).
+    pub retired: bool,
+    /// The type of the documents.
+    pub target: TypeName,
+    /// The stored name of their field that holds this document's id.
+    pub by: String,
+    /// Only documents in the same scope are listed.
+    pub same_scope: bool,
 }
 
 /// `@grants` on a type: each of its documents gives a user access to a scope.

@@ -64,10 +64,6 @@ enum Kind { GOOD BAD }
             ("kind: Kind", "\"What it is.\" kind: Kind"),
             ("user:{owner}", "team:{owner}"),
             (
-                "{ id: ID!",
-                "@index(fields: [\"kind\", \"title\"]) { id: ID!",
-            ),
-            (
                 "name: \"tasks\"",
                 "name: \"jobs\", singular: \"task\", plural: \"tasks\"",
             ),
@@ -86,6 +82,10 @@ enum Kind { GOOD BAD }
             ("GOOD BAD", "GOOD"),
             ("a, b", "a b"),
             ("type Task", "type Job"),
+            (
+                "{ id: ID!",
+                "@index(fields: [\"kind\", \"title\"]) { id: ID!",
+            ),
         ] {
             assert_ne!(hash(&MODEL.replace(part, other)), api, "{other}");
         }

@@ -41,6 +41,8 @@ codes! {
     PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND", 400, "The gateway does not know the document of this hash; send it along once.";
     BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to start again.";
     BadLimit = "BAD_LIMIT", 200, "`limit` or `first` is out of bounds; `extensions.max` says how much may be asked for.";
+    NotIndexed = "NOT_INDEXED", 200, "No `@index` of the model serves the list; the message has the line to add.";
+    IndexBuilding = "INDEX_BUILDING", 503, "An index that the list needs is being built, as after a change of the model; try again later.";
     PushTooLarge = "PUSH_TOO_LARGE", 200, "The push carries more changes than `extensions.max`; send it in parts.";
     EpochChanged = "EPOCH_CHANGED", 200, "The store's history is another one; pull (it resets), then push what is left under a new client id.";
     EpochRequired = "EPOCH_REQUIRED", 200, "A push with `firstMutationId` needs `epoch`, as the last page gave it.";
@@ -295,9 +297,15 @@ impl From<SyncError> for ClientError {
                 format!("You may decline {DECLINED_MAX} givers; take some back first."),
             )
             .with("max", DECLINED_MAX),
+            SyncError::NotIndexed(reason) => Self::new(Code::NotIndexed, reason),
+            SyncError::ListTooLarge(reason) => Self::new(Code::QueryTooLarge, reason),
+            SyncError::IndexBuilding => Self::new(
+                Code::IndexBuilding,
+                "An index that this list needs is being built. Try again later.",
+            ),
             SyncError::Cursor => Self::new(
                 Code::BadUserInput,
-                "`after` is not a cursor of this gateway's; send one back exactly as it came.",
+                "`after` is no cursor of this list; send one back exactly as it came, with the same arguments.",
             ),
             SyncError::Checkpoint(_) => Self::new(
                 Code::BadCheckpoint,

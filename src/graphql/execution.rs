@@ -30,7 +30,7 @@ use super::{
         RenderResult, Text, fields_of,
         load::{AnswerBudget, DocumentLoader},
     },
-    request::{ArgumentValues, OperationArguments, OperationKind, Selection},
+    request::{ArgumentValues, OperationArguments, OperationKind, SelectedField, Selection},
 };
 use crate::{
     lock::Mutex,
@@ -57,6 +57,11 @@ impl Call {
         let mut hasher = DefaultHasher::new();
         self.selection.fields[self.index].below.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// The field.
+    pub(super) fn field(&self) -> &SelectedField {
+        &self.selection.fields[self.index]
     }
 
     /// Whether this field of the answer's object, which is of the type `of`, is selected.
@@ -123,8 +128,11 @@ impl RootPlan {
         let write = Arc::new(write);
         Self::Followed(Box::new(move |call, operation| {
             let write = Arc::clone(&write);
-            let answer =
-                move |value| answer_event(Arc::clone(&operation), value, Arc::clone(&write));
+            let below = Arc::clone(&call.below);
+            let answer = move |value| {
+                let answering = Answering::new(Arc::clone(&operation), Arc::clone(&below));
+                answer_event(answering, value, Arc::clone(&write))
+            };
             match follow(call) {
                 Ok(values) => values.then(answer).boxed(),
                 Err(failure) => stream::once(answer(Err(failure))).boxed(),
@@ -135,11 +143,10 @@ impl RootPlan {
 
 /// The answer to one event of a subscription, which has one root field.
 async fn answer_event<T: RootValue>(
-    operation: Arc<Operation>,
+    answering: Answering,
     value: Result<T, ClientError>,
     write: Arc<RootWriter<T>>,
 ) -> Answer {
-    let answering = Answering::new(operation);
     let root = answering.operation.plan.roots.first();
     let root = root.expect("a field of the operation is followed");
     let text = answering.root(root, value, &write).await;
@@ -218,13 +225,16 @@ impl Operation {
 /// One answer in progress. Its root fields load the documents they refer to together.
 pub(super) struct Answering {
     operation: Arc<Operation>,
+    /// The arguments of the fields below its root fields.
+    below: Arc<OperationArguments>,
     loader: OnceLock<DataLoader<DocumentLoader>>,
 }
 
 impl Answering {
-    fn new(operation: Arc<Operation>) -> Self {
+    fn new(operation: Arc<Operation>, below: Arc<OperationArguments>) -> Self {
         Self {
             operation,
+            below,
             loader: OnceLock::new(),
         }
     }
@@ -255,6 +265,7 @@ impl Answering {
             let loader = DocumentLoader {
                 sync: Arc::clone(&operation.sync),
                 caller: operation.caller.clone(),
+                arguments: Arc::clone(&self.below),
                 budget: AnswerBudget::new(operation.answer_bytes_max, operation.caller.account()),
             };
             DataLoader::new(loader, tokio::spawn)
@@ -265,7 +276,6 @@ impl Answering {
 /// An operation in execution. async-graphql's resolvers find it in their context, and leave their results here.
 pub(super) struct Execution {
     answering: Answering,
-    below: Arc<OperationArguments>,
     roots: Mutex<RootState>,
 }
 
@@ -301,8 +311,7 @@ impl Execution {
         }
         let document = document(selection.kind, items);
         let execution = Arc::new(Self {
-            answering: Answering::new(Arc::new(operation)),
-            below: Arc::new(arguments),
+            answering: Answering::new(Arc::new(operation), Arc::new(arguments)),
             roots: Mutex::new(roots),
         });
         let mut request = Request::new(String::new()).data(Arc::clone(&execution));
@@ -345,7 +354,7 @@ impl Execution {
             sync: Arc::clone(&operation.sync),
             caller: operation.caller.clone(),
             arguments: std::mem::take(&mut self.roots.lock().arguments[index]),
-            below: Arc::clone(&self.below),
+            below: Arc::clone(&self.answering.below),
             selection: Arc::clone(&operation.selection),
             index: operation.plan.roots[index].index,
         }

@@ -4,6 +4,7 @@
 //! cannot express (ids, custom scalars) is checked here, and a value that does not fit becomes that change's rejection.
 
 mod decline;
+pub(super) mod lists;
 mod read;
 mod resolution;
 mod sent;
@@ -44,6 +45,7 @@ pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> Schema
         .register(client_input())
         .register(push_input())
         .register(decline::input());
+    let builder = lists::register(builder, model);
     resolution::register(builder, model)
 }
 

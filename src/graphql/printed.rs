@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_graphql::{SDLExportOptions, dynamic::SchemaError};
-use tidegate_core::model::{EnumValue, Field, Model, Reference};
+use tidegate_core::model::{EnumValue, Field, Model, Reference, Reverse};
 
 use super::{introspection::SCHEMA_DESCRIPTION, roots, schema, types::ApiTypes};
 
@@ -37,6 +37,7 @@ fn escaped(model: &Model) -> Model {
             .references
             .iter_mut()
             .for_each(escape_reference);
+        document_type.reverses.iter_mut().for_each(escape_reverse);
     }
     for embedded in model.embedded.values_mut() {
         escape_description(&mut embedded.description);
@@ -57,6 +58,11 @@ fn escape_field(field: &mut Field) {
 fn escape_reference(reference: &mut Reference) {
     escape_description(&mut reference.description);
     escape_reason(&mut reference.deprecated);
+}
+
+fn escape_reverse(reverse: &mut Reverse) {
+    escape_description(&mut reverse.description);
+    escape_reason(&mut reverse.deprecated);
 }
 
 fn escape_value(value: &mut EnumValue) {

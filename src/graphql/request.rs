@@ -23,7 +23,7 @@ use tidegate_core::model::Model;
 pub(super) use self::cache::BoundedCache;
 pub use self::persisted::QueryHash;
 pub(crate) use self::selection::{
-    ArgumentValues, OperationArguments, SelectedField, Selection, SubSelection,
+    ArgumentSlot, ArgumentValues, OperationArguments, SelectedField, Selection, SubSelection,
 };
 use self::{
     coerce::Coercer, document::ValidatedDocument, list_arguments::MergeCheck,

@@ -25,11 +25,17 @@ use super::{
     request::{OperationKind, SelectedField},
     shape::{deprecation, nullable, renamed, required, with},
     table::{Node, ObjectType},
-    types::{ApiTypes, outcome::AnsweredPush, page::PageAnswer, viewer::ViewerAnswer},
+    types::{
+        ApiTypes,
+        list::{ListAnswer, ListConnection, ListSelection},
+        outcome::AnsweredPush,
+        page::PageAnswer,
+        viewer::ViewerAnswer,
+    },
 };
 use crate::{
     large,
-    sync::{Documents, InboxPage, Page, SyncError},
+    sync::{Documents, InboxPage, ListWanted, Page, SyncError},
 };
 
 /// A field at a root.
@@ -38,7 +44,7 @@ pub(super) struct RootRow {
     pub(super) name: String,
     ty: TypeRef,
     description: String,
-    arguments: fn() -> Vec<InputValue>,
+    arguments: Box<dyn Fn() -> Vec<InputValue> + Send + Sync>,
     deprecation: Option<String>,
     compile: Box<dyn Fn(&SelectedField) -> RootPlan + Send + Sync>,
 }
@@ -55,7 +61,10 @@ pub(super) fn rows(model: &Arc<Model>, types: &ApiTypes) -> Vec<RootRow> {
         followed_changes(types),
         followed_conflicts(types),
     ];
-    for document_type in &model.types {
+    for (document_type, list) in model.types.iter().zip(&types.lists) {
+        let retired = deprecation(None, document_type.retired);
+        let row = documents(model, document_type, list);
+        rows.push(row.deprecated(retired.map(str::to_owned)));
         let singular = &document_type.singular;
         let row = document(document_type, types, singular);
         let retired = deprecation(None, document_type.retired);
@@ -115,13 +124,14 @@ impl RootRow {
             name: name.into(),
             ty,
             description: String::new(),
-            arguments: Vec::new,
+            arguments: Box::new(Vec::new),
             deprecation: None,
             compile: Box::new(compile),
         }
     }
 
-    fn arguments(self, arguments: fn() -> Vec<InputValue>) -> Self {
+    fn arguments(self, arguments: impl Fn() -> Vec<InputValue> + Send + Sync + 'static) -> Self {
+        let arguments = Box::new(arguments);
         Self { arguments, ..self }
     }
 
@@ -224,6 +234,12 @@ impl RootValue for ViewerAnswer {}
 impl RootValue for Vec<UserId> {}
 impl RootValue for Documents {}
 
+impl RootValue for ListAnswer {
+    fn text_bytes(&self) -> usize {
+        1_024 + self.page.bytes()
+    }
+}
+
 fn changes_since(types: &ApiTypes) -> RootRow {
     async fn resolve(call: Call) -> Result<PageAnswer, ClientError> {
         let request = arguments::page(&call)?;
@@ -319,6 +335,45 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes, root: &str) -> 
     .arguments(arguments::document)
     .description(format!(
         "One {name}; null if there is none, or none you may see."
+    ))
+}
+
+/// The list of a type's documents.
+fn documents(
+    model: &Arc<Model>,
+    document_type: &Arc<DocumentType>,
+    table: &Arc<ObjectType<ListConnection>>,
+) -> RootRow {
+    async fn resolve(
+        call: Call,
+        model: Arc<Model>,
+        document_type: Arc<DocumentType>,
+    ) -> Result<ListAnswer, ClientError> {
+        let wants = ListSelection::of(call.field(), &document_type);
+        let wanted = ListWanted {
+            documents: wants.documents,
+            count_max: wants.count_max(&call.below)?,
+        };
+        let request = arguments::list(&model, &document_type, &call.arguments)?.wanting(wanted);
+        let page = call.sync.list(&call.caller, &request).await?;
+        Ok(ListAnswer {
+            page,
+            arguments: call.below,
+        })
+    }
+    let (model, of_type) = (Arc::clone(model), Arc::clone(document_type));
+    let of_arguments = Arc::clone(document_type);
+    let name = document_type.name.as_str();
+    RootRow::resolved(
+        OperationKind::Query,
+        &document_type.plural,
+        required(&format!("{name}Connection")),
+        move |call| resolve(call, Arc::clone(&model), Arc::clone(&of_type)),
+        objects(table, |answer: &ListAnswer| answer),
+    )
+    .arguments(move || arguments::listed(&of_arguments))
+    .description(format!(
+        "The documents of {name} that you may see, page by page, as an index of the model finds and orders them."
     ))
 }
 

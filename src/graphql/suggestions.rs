@@ -20,7 +20,11 @@ impl QuerySuggestions {
     /// The refusal, with what to ask instead if that is known.
     pub(super) fn on(&self, mut refusal: RequestError) -> RequestError {
         let advice = match refusal.kind {
-            RequestErrorKind::Validation => self.of(&refusal.message),
+            RequestErrorKind::Validation => {
+                let of_list = || self.of_list(&refusal.message);
+                self.of(&refusal.message).or_else(of_list)
+            }
+            RequestErrorKind::Variables => self.of_list(&refusal.message),
             _ => None,
         };
         if let Some(advice) = advice {
@@ -39,9 +43,11 @@ impl QuerySuggestions {
         }
         match owner {
             "Query" => {
-                let one = &self.meant_by(field)?.singular;
+                let DocumentType {
+                    singular, plural, ..
+                } = self.meant_by(field)?;
                 Some(format!(
-                    "documents come by `changesSince`, page by page, and one by `{one}(id: …)`"
+                    "documents come by `{plural}(…)` and by `changesSince`, page by page, and one by `{singular}(id: …)`"
                 ))
             }
             "Mutation" => {
@@ -63,8 +69,26 @@ impl QuerySuggestions {
                     "what one type has is asked for inside `... on {name} {{ {field} }}`"
                 ))
             }
-            _ => None,
+            _ => {
+                let of = owner.strip_suffix("Connection")?;
+                let mut types = self.0.types.iter();
+                let document_type = types.find(|it| it.name.as_str() == of)?;
+                if field == "items" {
+                    return Some("ask for `nodes`".to_owned());
+                }
+                has(document_type, field).then(|| format!("ask for `nodes {{ {field} }}`"))
+            }
         }
+    }
+
+    /// The index that would let a list name a field of its type.
+    fn of_list(&self, message: &str) -> Option<String> {
+        let (document_type, field) = unknown_in_list(message, &self.0.types)?;
+        let field = document_type.field(field).filter(|field| !field.retired)?;
+        Some(format!(
+            "lists find and order documents by the fields of indexes: add `@index(fields: [\"{}\"])` to {}",
+            field.name, document_type.name
+        ))
     }
 
     /// The type that a name such as `allTasks` or `createTask` means: the longest one whose name is in it, or the
@@ -82,12 +106,22 @@ impl QuerySuggestions {
     }
 
     fn type_with(&self, field: &str) -> Option<&DocumentType> {
-        let has = |document_type: &&Arc<DocumentType>| {
-            let mut references = document_type.references.iter();
-            document_type.field(field).is_some() || references.any(|it| it.name == field)
-        };
-        self.0.types.iter().find(has).map(Arc::as_ref)
+        let mut types = self.0.types.iter();
+        let found = types.find(|document_type| field != "id" && has(document_type, field));
+        found.map(Arc::as_ref)
     }
+}
+
+/// Whether documents of the type show a field.
+fn has(document_type: &DocumentType, field: &str) -> bool {
+    let references = document_type.references.iter().map(|it| &it.name);
+    let reverses = document_type.reverses.iter().map(|it| &it.name);
+    let stored = document_type.fields.iter().map(|it| &it.name);
+    field == "id"
+        || references
+            .chain(reverses)
+            .chain(stored)
+            .any(|name| name == field)
 }
 
 /// Names of other APIs, each with the name in this one.
@@ -115,6 +149,24 @@ fn operation_with(owner: &str, field: &str) -> Option<&'static str> {
         "conflicts" => Some("query or a subscription"),
         _ => None,
     }
+}
+
+/// The type whose conditions or orders lack a name, and the field that is meant, from the message.
+fn unknown_in_list<'m>(
+    message: &'m str,
+    types: &'m [Arc<DocumentType>],
+) -> Option<(&'m DocumentType, &'m str)> {
+    let (_, rest) = message.split_once('`')?;
+    let (named, rest) = rest.split_once('`')?;
+    let owner = rest.rsplit(' ').next()?.trim_matches('`');
+    let of = owner
+        .strip_suffix("Where")
+        .or(owner.strip_suffix("Order"))?;
+    let document_type = types.iter().find(|it| it.name.as_str() == of)?;
+    let name = named.rsplit('.').next()?;
+    let field = name.strip_suffix("_ASC").or(name.strip_suffix("_DESC"));
+    let field = field.unwrap_or(name);
+    (field.len() <= NAME_BYTES_MAX).then_some((document_type, field))
 }
 
 /// The type and its unknown field, from apollo-compiler's message.

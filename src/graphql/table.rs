@@ -3,7 +3,7 @@
 //!
 //! `types/document.rs` makes the types of the model instead.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_graphql::dynamic::{
     Enum, EnumItem, Field, FieldFuture, InputValue, Object, SchemaBuilder, TypeRef,
@@ -22,8 +22,8 @@ pub(super) trait Node: 'static {
 
 /// The table of one type.
 pub(super) struct ObjectType<N: Node> {
-    name: &'static str,
-    description: &'static str,
+    name: Arc<str>,
+    description: Cow<'static, str>,
     rows: Vec<FieldRow<N>>,
     /// The types of its fields that are tables too.
     below: Vec<Arc<dyn Registered>>,
@@ -38,7 +38,7 @@ pub(super) trait Registered: Send + Sync {
 struct FieldRow<N: Node> {
     name: &'static str,
     ty: TypeRef,
-    description: &'static str,
+    description: Cow<'static, str>,
     arguments: fn() -> Vec<InputValue>,
     compile: Compile<N>,
 }
@@ -56,7 +56,7 @@ pub(super) struct ObjectPlan<N: Node> {
 }
 
 enum PlanPart<N: Node> {
-    TypeName(&'static str),
+    TypeName(Arc<str>),
     Field { required: bool, write: WriteFn<N> },
 }
 
@@ -67,10 +67,13 @@ pub(super) struct Children<'c, N: Node> {
 }
 
 impl<N: Node> ObjectType<N> {
-    pub(super) fn new(name: &'static str, description: &'static str) -> Self {
+    pub(super) fn new(
+        name: impl Into<Arc<str>>,
+        description: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
-            name,
-            description,
+            name: name.into(),
+            description: description.into(),
             rows: Vec::new(),
             below: Vec::new(),
         }
@@ -81,7 +84,7 @@ impl<N: Node> ObjectType<N> {
         self,
         name: &'static str,
         ty: TypeRef,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         write: impl for<'n> Fn(N::Ref<'n>, &mut Text) + Send + Sync + 'static,
     ) -> Self {
         let write: WriteFn<N> = Arc::new(move |node, text| {
@@ -96,7 +99,7 @@ impl<N: Node> ObjectType<N> {
         self,
         name: &'static str,
         ty: TypeRef,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         child: impl Into<Arc<ObjectType<C>>>,
         write: impl for<'n, 'c> Fn(N::Ref<'n>, Children<'c, C>) -> RenderResult + Send + Sync + 'static,
     ) -> Self {
@@ -121,13 +124,13 @@ impl<N: Node> ObjectType<N> {
         mut self,
         name: &'static str,
         ty: TypeRef,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         compile: impl Fn(&SelectedField) -> WriteFn<N> + Send + Sync + 'static,
     ) -> Self {
         self.rows.push(FieldRow {
             name,
             ty,
-            description,
+            description: description.into(),
             arguments: Vec::new,
             compile: Box::new(compile),
         });
@@ -143,14 +146,14 @@ impl<N: Node> ObjectType<N> {
 
     /// The plan for the selection of `field`'s objects.
     pub(super) fn compile(&self, field: &SelectedField) -> ObjectPlan<N> {
-        let fields = fields_of(&field.below, self.name);
+        let fields = fields_of(&field.below, &self.name);
         let parts = fields.iter().map(|field| {
             let part = match self.rows.iter().find(|row| field.name == row.name) {
                 Some(row) => PlanPart::Field {
                     required: matches!(row.ty, TypeRef::NonNull(_)),
                     write: (row.compile)(field),
                 },
-                None => PlanPart::TypeName(self.name),
+                None => PlanPart::TypeName(Arc::clone(&self.name)),
             };
             (Key::new(field.key.as_str()), part)
         });
@@ -164,10 +167,10 @@ impl<N: Node> Registered for ObjectType<N> {
     /// Adds the type in async-graphql's form, without resolvers, and those below it. One that several have is the same
     /// each time.
     fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
-        let object = Object::new(self.name).description(self.description);
+        let object = Object::new(&*self.name).description(&*self.description);
         let object = self.rows.iter().fold(object, |object, row| {
             let field = Field::new(row.name, row.ty.clone(), |_| FieldFuture::Value(None));
-            let field = field.description(row.description);
+            let field = field.description(&*row.description);
             object.field((row.arguments)().into_iter().fold(field, Field::argument))
         });
         let below = self.below.iter();

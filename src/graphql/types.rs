@@ -3,6 +3,7 @@
 mod connection;
 pub(super) mod document;
 pub(super) mod inbox;
+pub(super) mod list;
 pub(super) mod outcome;
 pub(super) mod page;
 pub(super) mod viewer;
@@ -15,6 +16,7 @@ use tidegate_core::model::Model;
 use self::{
     document::DocumentTypes,
     inbox::ConflictConnection,
+    list::ListConnection,
     outcome::{PushChanges, ResolveConflict},
     page::SyncPage,
     viewer::{DeclineMemberships, SyncViewer},
@@ -30,6 +32,8 @@ pub(super) struct ApiTypes {
     pub(super) conflicts: Arc<ObjectType<ConflictConnection>>,
     pub(super) viewer: Arc<ObjectType<SyncViewer>>,
     pub(super) declined: Arc<ObjectType<DeclineMemberships>>,
+    /// The connections of the model's types, in their order.
+    pub(super) lists: Vec<Arc<ObjectType<ListConnection>>>,
 }
 
 impl ApiTypes {
@@ -37,6 +41,15 @@ impl ApiTypes {
         let documents = Arc::new(DocumentTypes::new(model));
         let page_info = Arc::new(connection::page_info());
         let result = Arc::new(outcome::result(&documents));
+        let count = Arc::new(list::count());
+        let lists = model.types.iter().map(|document_type| {
+            Arc::new(list::connection(
+                document_type,
+                &documents,
+                &page_info,
+                &count,
+            ))
+        });
         Self {
             page: Arc::new(page::page(&documents)),
             push: Arc::new(outcome::push(&result)),
@@ -44,6 +57,7 @@ impl ApiTypes {
             conflicts: Arc::new(inbox::connection(&documents, &page_info)),
             viewer: Arc::new(viewer::viewer(&documents, &page_info)),
             declined: Arc::new(viewer::declined()),
+            lists: lists.collect(),
             documents,
         }
     }
@@ -58,7 +72,8 @@ impl ApiTypes {
             &*self.declined,
         ];
         let builder = self.documents.register(builder);
-        let tables = tables.into_iter();
+        let lists = self.lists.iter().map(|table| &**table as &dyn Registered);
+        let tables = tables.into_iter().chain(lists);
         tables.fold(builder, |builder, table| table.register(builder))
     }
 }

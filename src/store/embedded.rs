@@ -7,6 +7,7 @@ mod conversion;
 mod doctor;
 mod file;
 mod inbox;
+mod indexes;
 mod living;
 mod members;
 mod models;
@@ -35,6 +36,7 @@ use futures_util::{
 use tidegate_core::{
     checkpoint::TokenKey,
     id::{Epoch, Scope, Seq},
+    query::IndexDefinition,
     transaction::Reads,
 };
 use tokio::sync::{broadcast, mpsc};
@@ -161,6 +163,11 @@ impl Store for EmbeddedStore {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
         let snapshot = EmbeddedSnapshot::open(self.reader()).await?;
         Ok(Box::new(snapshot))
+    }
+
+    async fn keep_indexes(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        let wanted = indexes.iter().map(|index| IndexDefinition::clone(index));
+        self.make_indexes(wanted.collect()).await
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {

@@ -16,11 +16,12 @@ use tidegate_core::{
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
+    query::IndexRead,
     value::Timestamp,
 };
 
 use super::{
-    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Listed, Scan, ScanRange, Snapshot,
     StoreError, StoreState,
 };
 
@@ -36,6 +37,16 @@ pub(crate) trait ReadLayer: Send + Sync {
     /// A part of a feed was read.
     fn scanned(&self, scan: Scan) -> Result<Scan, StoreError> {
         Ok(scan)
+    }
+
+    /// A part of an index is read. Returns what is to be read instead.
+    fn listing(&self, _read: &IndexRead) -> Option<IndexRead> {
+        None
+    }
+
+    /// A part of an index was read.
+    fn listed(&self, _read: &IndexRead, listed: Listed) -> Result<Listed, StoreError> {
+        Ok(listed)
     }
 
     /// Documents were read by their keys.
@@ -123,6 +134,12 @@ impl<L: ReadLayer> Snapshot for LayeredSnapshot<L> {
 
     async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
         self.inner.count(scope).await
+    }
+
+    async fn list(&mut self, read: &IndexRead) -> Result<Listed, StoreError> {
+        let instead = self.layer.listing(read);
+        let listed = self.inner.list(instead.as_ref().unwrap_or(read)).await?;
+        self.layer.listed(read, listed)
     }
 
     async fn scopes_after(

@@ -22,6 +22,7 @@ mod items;
 mod layout;
 mod lease;
 mod legacy_uuids;
+mod lists;
 mod live;
 mod load;
 mod local_commits;
@@ -65,6 +66,7 @@ use tidegate_core::{
     checkpoint::TokenKey,
     id::{Epoch, Scope, Seq, UserId},
     model::Model,
+    query::IndexDefinition,
     transaction::{Fence, Reads},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -360,6 +362,10 @@ impl Store for MongoStore {
             true => self.context.keep_sums(scope, again).await,
             false => Ok(()),
         }
+    }
+
+    async fn keep_indexes(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        Ok(self.context.keep_indexes(indexes).await?)
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {

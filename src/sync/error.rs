@@ -49,7 +49,16 @@ pub enum SyncError {
     /// The user would decline more givers than allowed.
     #[error("more than {DECLINED_MAX} givers would be declined")]
     DeclinesFull,
-    /// The text is no cursor of the inbox.
+    /// No index of the model serves the list. The message says which one would.
+    #[error("{0}")]
+    NotIndexed(String),
+    /// The list has too many conditions, or would read too many ranges. The message says of what.
+    #[error("{0}")]
+    ListTooLarge(String),
+    /// An index that the list needs is being built.
+    #[error("an index is being built")]
+    IndexBuilding,
+    /// The text is no cursor of the list.
     #[error("it is no cursor")]
     Cursor,
     /// The text is no checkpoint.
@@ -78,6 +87,7 @@ impl SyncError {
             | StoreError::WriteConflict(_)
             | StoreError::Deposed
             | StoreError::InUse { .. } => Self::Unavailable(reason),
+            StoreError::IndexBuilding => Self::IndexBuilding,
             StoreError::NotWritable(_) => Self::ReadOnly(reason),
             StoreError::NotPermitted(_) => Self::NotPermitted(reason),
             StoreError::Corrupt(_)
@@ -101,8 +111,11 @@ impl SyncError {
             Self::Crowded => "webhooks_crowded",
             Self::Exhausted(_) => "buffer_full",
             Self::Expired => "expired",
+            Self::IndexBuilding => "index_building",
             Self::Limit { .. }
             | Self::DeclinesFull
+            | Self::NotIndexed(_)
+            | Self::ListTooLarge(_)
             | Self::Cursor
             | Self::Checkpoint(_)
             | Self::Grants(_) => "refused",

@@ -18,11 +18,13 @@ use futures_util::{
 use tidegate_core::{
     entry::{Entry, FeedItem, Record},
     generation::{ModelState, Standing},
-    id::{DocumentKey, Scope, Seq, TypeName, UserId},
+    id::{DocumentId, DocumentKey, Scope, Seq, TypeName, UserId},
     model::{Model, plan::StoredRename},
     mutant::{Mutant, is_active},
     push,
+    query::{IndexDefinition, IndexRead},
     transaction::{Loaded, Reads, Writes},
+    view::RecordHead,
 };
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
@@ -31,8 +33,8 @@ use super::commit::commit_noting;
 use crate::{
     lock::Mutex,
     store::{
-        Committed, DecideFn, Entries, FeedWrite, InboxRange, InboxScan, Scan, Snapshot, Store,
-        StoreError, StoredRecord, TailEvent,
+        Committed, DecideFn, Entries, FeedWrite, InboxRange, InboxScan, Listed, Scan, Snapshot,
+        Store, StoreError, StoredRecord, TailEvent,
         collections::Collections,
         layered::{LayeredSnapshot, ReadLayer},
         models::Models,
@@ -61,6 +63,16 @@ enum Hidden {
     Moving(BTreeSet<TypeName>),
     /// It does not lead. These names of the lead it does not read.
     Unread(BTreeMap<TypeName, Vec<StoredRename>>),
+}
+
+impl Hidden {
+    /// Whether documents of this type may be hidden.
+    fn concerns(&self, type_name: &TypeName) -> bool {
+        match self {
+            Self::Moving(types) => types.contains(type_name),
+            Self::Unread(unread) => unread.contains_key(type_name),
+        }
+    }
 }
 
 impl SettledStore {
@@ -243,6 +255,10 @@ impl Store for SettledStore {
         self.inner.keep_sums(scope, again).await
     }
 
+    async fn keep_indexes(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        self.inner.keep_indexes(indexes).await
+    }
+
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.inner.confirmed_head(scope).await
     }
@@ -286,6 +302,31 @@ impl ReadLayer for Hiding {
             items: shown.collect(),
             ..scan
         })
+    }
+
+    /// Hidden documents are counted as they are listed: by their content.
+    fn listing(&self, read: &IndexRead) -> Option<IndexRead> {
+        let counts_hidden = read.ids_only && self.hidden.concerns(&read.index.type_name);
+        counts_hidden.then(|| IndexRead {
+            ids_only: false,
+            bytes_max: usize::MAX,
+            ..read.clone()
+        })
+    }
+
+    /// A hidden document keeps its content, which says where its place is. Its reader leaves it out.
+    fn listed(&self, read: &IndexRead, mut listed: Listed) -> Result<Listed, StoreError> {
+        for record in &mut listed.records {
+            record.is_hidden = self.view.shown(&self.hidden, record.clone()).is_hidden;
+        }
+        if read.ids_only {
+            let records = std::mem::take(&mut listed.records);
+            listed.is_cut |= records.len() >= read.items_max;
+            let shown = records.into_iter().filter(|record| !record.is_hidden);
+            let ids = shown.filter_map(|record| DocumentId::new(record.view()?.id()).ok());
+            listed.ids.extend(ids);
+        }
+        Ok(listed)
     }
 
     fn found(&self, mut entries: Entries) -> Result<Entries, StoreError> {

@@ -4,6 +4,7 @@ mod counted;
 mod following;
 mod forged;
 mod inbox;
+mod lists;
 mod members;
 mod skipped;
 mod turns;

@@ -16,6 +16,8 @@ pub(crate) mod feeds;
 pub(crate) mod fixture;
 #[path = "contract/inbox.rs"]
 pub(crate) mod inbox;
+#[path = "contract/lists.rs"]
+pub(crate) mod lists;
 #[path = "contract/loading.rs"]
 pub(crate) mod loading;
 #[path = "contract/members.rs"]
@@ -82,6 +84,10 @@ macro_rules! contract {
             inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
             inbox::all_conflicts_are_walked_in_the_order_of_their_ids
             inbox::a_tail_reports_where_conflicts_open_and_end
+            lists::an_index_has_documents_of_all_values_in_their_order
+            lists::an_index_follows_its_documents
+            lists::an_index_that_is_built_later_has_what_was_there_and_what_came_meanwhile
+            lists::a_read_of_an_index_is_bounded_in_bytes
             loading::documents_are_loaded_in_their_order_as_far_as_they_have_room
             loading::conflicts_are_loaded_in_their_order_as_far_as_they_have_room
             loading::clients_are_loaded_in_their_order_as_far_as_they_have_room

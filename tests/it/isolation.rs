@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::{
-    table::{NAMELESS, Probe, TYPES},
+    table::{LISTS, NAMELESS, Probe, TYPES},
     world::{Answer, HIDDEN, MISSING, OWN, SECRET, SPARE, World, edit, id_of, text_of},
 };
 use crate::harness::{
@@ -94,6 +94,7 @@ async fn whatever_is_asked_of_a_hidden_id_is_answered_as_of_a_missing_one(world:
     of_conflicts(&mut asked).await;
     of_clients(&mut asked).await;
     of_givers(&mut asked).await;
+    of_lists(&mut asked).await;
     of_documents(&mut asked).await;
     let mut tried = asked.tried;
     tried.extend(NAMELESS.map(str::to_owned));
@@ -188,6 +189,39 @@ async fn of_givers(asked: &mut Asked<'_>) {
         assert_eq!(asked.ask(&probe, user).await, expected, "{user}");
     }
     asked.tried.extend(probe.tries);
+}
+
+/// A list is silent about documents and scopes of others, and a cursor of theirs is a place like any other.
+async fn of_lists(asked: &mut Asked<'_>) {
+    let table = &asked.world.table;
+    for ((name, _), (root, probe)) in TYPES.iter().zip(LISTS.iter().zip(table.of_lists())) {
+        let hidden: Vec<String> = HIDDEN.map(|standing| id_of(standing, name)).into();
+        let [missing, own] = [MISSING, OWN].map(|standing| id_of(standing, name));
+        asked.compare(vec![probe], &hidden, &missing, &own).await;
+        let scopes = ["user:alice", "user:carol"].map(str::to_owned);
+        let of_scope = vec![table.of_scopes(root)];
+        asked
+            .compare(of_scope, &scopes, "user:nobdy", "user:bob")
+            .await;
+        let cursor = table.of_list_cursors(root);
+        let query = format!("{{ {root} {{ edges {{ cursor }} }} }}");
+        let [alices, bobs] = [&asked.world.alice, &asked.world.bob].map(|client| {
+            let query = query.clone();
+            async move {
+                let data = client.data(&query, json!({})).await;
+                data[root]["edges"][0]["cursor"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            }
+        });
+        // Nothing stands at either place: each list goes on behind it.
+        for place in [alices.await, bobs.await] {
+            let answer = asked.ask(&cursor, &place).await;
+            assert!(!answer.body.contains("errors"), "{}", answer.body);
+        }
+        asked.tried.extend(cursor.tries);
+    }
 }
 
 /// Alice has much, and Carol has nothing, with a name of the same length. A checkpoint of another user says nothing of its

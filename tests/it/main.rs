@@ -34,6 +34,7 @@ mod packaging;
 mod permissions;
 mod pull;
 mod push;
+mod queries;
 mod schema;
 mod serve;
 mod stored_names;

@@ -15,6 +15,7 @@ mod feeds;
 mod following;
 mod foreign;
 mod gateway;
+mod lists;
 mod many_refused;
 mod members;
 mod models;

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_core::model::default_singular;
+use tidegate_core::model::{default_plural, default_singular};
 
 use crate::harness::{
     Client, Server,
@@ -97,6 +97,16 @@ impl Policy {
         format!("extend schema @grant(scope: \"{{=scopes}}\", access: WRITE)\n{text}")
     }
 
+    /// The root field that lists the documents of the type.
+    fn plural(&self, type_name: &str) -> String {
+        let (_, of_type) = self
+            .model
+            .split_once(&format!("type {type_name} "))
+            .unwrap();
+        let (_, collection) = of_type.split_once("@collection(name: \"").unwrap();
+        default_plural(collection.split('"').next().unwrap())
+    }
+
     /// The scope of a document of the type.
     fn scope(&self, type_name: &str, document: &Value) -> String {
         let (_, of_type) = self
@@ -180,6 +190,17 @@ impl Policy {
             bases.push(shown["syncVersion"].as_i64().unwrap_or(1));
         }
         let id = |action: &str| format!("{number}-{user}-{action}");
+        let plural = self.plural(&row.type_name);
+        let query = format!(
+            "query($ids: [ID!]!) {{ {plural}(where: {{id: {{in: $ids}}}}) {{ nodes {{ id }} totalCount {{ count }} }} }}"
+        );
+        let ids = [id("delete"), id("update")];
+        let listed = client.data(&query, json!({"ids": ids})).await[&plural].take();
+        let expected = match may.contains("see") {
+            true => json!({"nodes": ids.map(|id| json!({"id": id})), "totalCount": {"count": 2}}),
+            false => json!({"nodes": [], "totalCount": {"count": 0}}),
+        };
+        assert_eq!(listed, expected, "{place}: list");
         let changes = vec![
             json!({&root: {"create": {"id": id("create"), "document": row.document}}}),
             json!({&root: {"update": {"id": id("update"), "baseVersion": bases[0], "set": row.set}}}),

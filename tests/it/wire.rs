@@ -10,6 +10,7 @@ pub(crate) mod generators;
 mod graphiql;
 mod http;
 mod limits;
+mod lists;
 mod logs;
 #[cfg(target_os = "linux")]
 mod patience;

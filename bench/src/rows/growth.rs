@@ -1,5 +1,7 @@
-//! Growth: the cost of a pull and a push in a feed of a million entries, and of a pull by a user with a thousand
+//! Growth: the cost of a pull, a push and a list in a feed of a million entries, and of a pull by a user with a thousand
 //! scopes.
+
+mod lists;
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +76,8 @@ async fn of_feeds(bench: &mut Bench) -> Vec<Row> {
         let name = format!("{what} at {} entries to {SMALL}, p50", bench.entries);
         Row::compared(name, "ms", rounds).bar(FEED_BAR)
     };
-    vec![row("pull", &pulls), row("push", &pushes)]
+    let lists = lists::row(bench, &member(&grown), &large, SCOPE).await;
+    vec![row("pull", &pulls), row("push", &pushes), lists]
 }
 
 /// Waits until the importer has compared the copies, which it takes for another service's.

@@ -11,6 +11,7 @@ mod foreign;
 mod indexes;
 mod keys;
 mod names;
+mod relations;
 mod report;
 mod rights;
 mod roots;

@@ -198,11 +198,16 @@ fn rights<'m>(model: &'m Model, of: &'m DocumentType) -> ([Vec<&'m str>; 3], Opt
 }
 
 fn loses_reference(old: &DocumentType, new: &DocumentType) -> bool {
-    let is_kept = |name: &str| new.references.iter().any(|it| *it.name == *name);
-    old.references.iter().any(|it| !is_kept(&it.name))
+    let names = |of: &DocumentType| -> BTreeSet<String> {
+        let references = of.references.iter().map(|it| it.name.clone());
+        references
+            .chain(of.reverses.iter().map(|it| it.name.clone()))
+            .collect()
+    };
+    !names(old).is_subset(&names(new))
 }
 
-/// Each reference: its name, the stored name of the type that it shows, and what holds the id.
+/// Each relation: its name, the stored name of the type that it shows, and what holds the id.
 fn references<'m>(
     model: &'m Model,
     of: &'m DocumentType,
@@ -211,7 +216,11 @@ fn references<'m>(
         let target = model.document_type(it.target.as_str());
         (&*it.name, target.map(|target| &target.stored_as), &*it.by)
     });
-    shown.collect()
+    let listed = of.reverses.iter().map(|it| {
+        let target = model.document_type(it.target.as_str());
+        (&*it.name, target.map(|target| &target.stored_as), &*it.by)
+    });
+    shown.chain(listed).collect()
 }
 
 #[cfg(test)]

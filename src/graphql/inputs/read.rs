@@ -147,7 +147,7 @@ pub(in crate::graphql) fn read_fields(
 }
 
 /// Validation accepts no binary values.
-fn json_of(value: Value) -> Json {
+pub(super) fn json_of(value: Value) -> Json {
     match value {
         Value::Null | Value::Binary(_) => Json::Null,
         Value::Boolean(value) => Json::Bool(value),

@@ -285,11 +285,20 @@ fn runtime_types(model: &Model, types: &[&DocumentType]) -> Map<String, Value> {
             .filter_map(|field| Some((aliases.of(ty, field)?.to_owned(), json!(field.name))));
         let scalars =
             fields().filter_map(|field| Some((field.name.clone(), json!(scalar_text(field)?))));
-        let indexes = ty.indexes.iter().map(|fields| {
+        // A device has no index of the items of lists.
+        let is_list = |stored: &String| {
+            let field = ty.stored_field(stored);
+            field.is_some_and(|field| matches!(field.ty.shape, Shape::List(_)))
+        };
+        let indexes = ty
+            .indexes
+            .iter()
+            .filter(|fields| !fields.iter().any(is_list));
+        let indexes = indexes.map(|fields| {
             let names = fields.iter().map(|stored| ty.field_name(stored));
             names.collect::<Vec<_>>()
         });
-        let references = ty.references.iter().filter(|it| !it.retired);
+        let references = ty.references.iter().filter(|it| !it.retired && !it.is_list);
         let references: BTreeMap<&str, Value> = references
             .map(|it| {
                 let target = it.target.to_string();

@@ -4,15 +4,14 @@
 //!
 //! Values have the same bytes as in `tidegate_core::value::json`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod relations;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use tidegate_core::{
     entry::Entry,
-    id::{DocumentKey, IdType, TypeName, Version},
+    id::Version,
     model::Scalar,
     transaction::Misfit,
     value::{
@@ -22,6 +21,7 @@ use tidegate_core::{
     view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
+pub(in crate::graphql) use self::relations::{ReferencePlan, ReversePlan};
 use super::{Key, PathStep, RenderResult, RenderStop, Text};
 use crate::withheld;
 
@@ -56,6 +56,8 @@ pub(in crate::graphql) enum DocumentPart {
     /// A retired field, which shows its default or null whatever is stored.
     Retired(FieldPlan),
     Reference(ReferencePlan),
+    /// A list of documents that refer to this one.
+    Reverse(ReversePlan),
     /// A retired reference, which shows null.
     Nothing,
 }
@@ -73,19 +75,6 @@ pub(in crate::graphql) struct FieldPlan {
     pub(in crate::graphql) nulls_misfits: bool,
     /// The value shown instead of null.
     pub(in crate::graphql) default: Option<Value>,
-}
-
-/// Another document, whose id is in a field.
-pub(in crate::graphql) struct ReferencePlan {
-    /// The name in the model of the field with the id.
-    pub(in crate::graphql) field: Box<str>,
-    /// Its stored name.
-    pub(in crate::graphql) by: Box<str>,
-    /// The name in older documents.
-    pub(in crate::graphql) by_before: Option<Box<str>>,
-    pub(in crate::graphql) target: TypeName,
-    pub(in crate::graphql) id_type: IdType,
-    pub(in crate::graphql) plan: Arc<PartsPlan>,
 }
 
 /// How a value that is not null is shown. A document with a value of another type is not shown.
@@ -130,7 +119,11 @@ impl DocumentPart {
         match self {
             Self::Field(field) => [Some(&field.stored_as), field.stored_before.as_deref()],
             Self::Reference(reference) => [Some(&reference.by), reference.by_before.as_deref()],
-            Self::TypeName(_) | Self::Head(_) | Self::Retired(_) | Self::Nothing => [None, None],
+            Self::TypeName(_)
+            | Self::Head(_)
+            | Self::Retired(_)
+            | Self::Reverse(_)
+            | Self::Nothing => [None, None],
         }
     }
 }
@@ -294,10 +287,15 @@ impl Text {
                 DocumentPart::Retired(field) => self.field(None::<V>, field)?,
                 DocumentPart::Nothing => self.null(),
                 DocumentPart::Reference(reference) => {
-                    let id = found().map(V::see).transpose();
-                    let inside = |it: Misfit| it.inside(&reference.field);
-                    let id = id.map_err(|error| RenderStop::from(error).with(inside))?;
-                    self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
+                    let inside = |stop: RenderStop| stop.with(|it| it.inside(&reference.field));
+                    let written = self.position(key, false, |text| match reference.is_list {
+                        true => text.references(found(), reference),
+                        false => text.reference(found(), reference),
+                    });
+                    written.map_err(inside)?;
+                }
+                DocumentPart::Reverse(reverse) => {
+                    self.position(key, false, |text| text.reverse(head, reverse))?;
                 }
             }
         }
@@ -316,24 +314,6 @@ impl Text {
             (Some((_, Seen::Null)), None) => self.absent("null", field.required),
             (Some((value, seen)), _) => self.value(value, seen, &field.value),
         }
-    }
-
-    /// A document that is loaded later; null if the field holds no id.
-    fn reference(&mut self, id: Option<&Seen<'_>>, reference: &ReferencePlan) -> RenderResult {
-        let id = id.and_then(|id| match (id, fit_scalar(Scalar::Id, id)) {
-            (Seen::Text(id), _) => reference.id_type.parse(id).ok(),
-            (_, ScalarFit::Widened(Value::String(id))) => reference.id_type.parse(&id).ok(),
-            _ => None,
-        });
-        let Some(id) = id else {
-            return self.nothing();
-        };
-        let key = DocumentKey {
-            type_name: reference.target.clone(),
-            id,
-        };
-        self.hole(key, &reference.plan);
-        Ok(())
     }
 
     fn value<'v, V: ValueView<'v>>(

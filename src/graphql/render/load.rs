@@ -1,25 +1,93 @@
-//! Referenced documents: holes in a text, filled round by round. A round loads the documents of all holes at once. The
-//! documents that these refer to are the next round.
+//! Referenced documents, and lists of referring ones: holes in a text, filled round by round. A round loads what is in all
+//! holes at once. What the loaded documents refer to is the next round.
 
-use std::{collections::HashMap, sync::Arc};
-
-use async_graphql::dataloader::{DataLoader, Loader};
-use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
-
-use super::{PathStep, Text, document::PartsPlan};
-use crate::{
-    graphql::error::{ClientError, Code},
-    lock::Mutex,
-    quota::{Account, Lease},
-    sync::{Caller, SyncService},
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{Hash, Hasher},
+    sync::Arc,
 };
 
-/// A position whose document is not loaded yet.
+use async_graphql::dataloader::{DataLoader, Loader};
+use futures_util::future::join;
+use tidegate_core::{
+    entry::Entry,
+    id::{DocumentId, DocumentKey, Scope},
+    model::DocumentType,
+    query::Column,
+    value::document_bytes,
+};
+
+use super::{PathStep, RenderResult, Text, document::PartsPlan};
+use crate::{
+    graphql::{
+        error::{ClientError, Code},
+        request::{ArgumentSlot, OperationArguments},
+        roots::arguments,
+        table::ObjectPlan,
+        types::list::{ListAnswer, ListConnection, ListSelection},
+    },
+    lock::Mutex,
+    quota::{Account, Lease},
+    sync::{Caller, ListPage, ListParent, ListWanted, Relatives, SyncService},
+};
+
+/// The most holes of one round. A document may refer to thousands.
+const HOLES_MAX: usize = 20_000;
+
+/// A list of documents that refer to one, as an operation selects it. Each place of a selection has one of its own.
+pub(in crate::graphql) struct Relation {
+    /// The type of the documents.
+    pub(in crate::graphql) document_type: Arc<DocumentType>,
+    /// Their field with the id.
+    pub(in crate::graphql) by: Column,
+    /// The arguments of the list.
+    pub(in crate::graphql) slot: ArgumentSlot,
+    pub(in crate::graphql) wants: ListSelection,
+}
+
+/// A list of one document.
+#[derive(Clone)]
+pub(in crate::graphql) struct ListKey {
+    relation: Arc<Relation>,
+    parent: ListParent,
+}
+
+impl ListKey {
+    /// The documents that refer to `id`, perhaps only those of a scope.
+    pub(super) fn new(relation: &Arc<Relation>, id: DocumentId, scope: Option<Scope>) -> Self {
+        Self {
+            relation: Arc::clone(relation),
+            parent: ListParent { id, scope },
+        }
+    }
+}
+
+impl PartialEq for ListKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.relation, &other.relation) && self.parent == other.parent
+    }
+}
+
+impl Eq for ListKey {}
+
+impl Hash for ListKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.relation).hash(state);
+        self.parent.hash(state);
+    }
+}
+
+/// What a position shows.
+enum Content {
+    Document(DocumentKey, Arc<PartsPlan>),
+    List(ListKey, Arc<ObjectPlan<ListConnection>>),
+}
+
+/// A position whose content is not loaded yet.
 pub(super) struct Hole {
     /// Its offset in the text.
     at: usize,
-    key: DocumentKey,
-    plan: Arc<PartsPlan>,
+    content: Content,
     /// The steps from the position outwards, like those of an error.
     pub(super) steps: Vec<PathStep>,
     /// Its content, once that is written.
@@ -29,10 +97,18 @@ pub(super) struct Hole {
 impl Text {
     /// Leaves a hole for a document.
     pub(super) fn hole(&mut self, key: DocumentKey, plan: &Arc<PartsPlan>) {
+        self.leave(Content::Document(key, Arc::clone(plan)));
+    }
+
+    /// Leaves a hole for a list.
+    pub(super) fn list_hole(&mut self, key: ListKey, plan: &Arc<ObjectPlan<ListConnection>>) {
+        self.leave(Content::List(key, Arc::clone(plan)));
+    }
+
+    fn leave(&mut self, content: Content) {
         self.holes.push(Hole {
             at: self.out.len(),
-            key,
-            plan: Arc::clone(plan),
+            content,
             steps: Vec::new(),
             filling: None,
         });
@@ -51,11 +127,13 @@ impl Text {
             if holes.is_empty() {
                 break;
             }
-            let keys: Vec<DocumentKey> = holes.iter().map(|hole| hole.key.clone()).collect();
-            let loaded = loader.load_many(keys).await;
+            let loaded = Loaded::of(&holes, loader).await;
             let mut errors = Vec::new();
-            for hole in holes {
-                let mut text = hole.filled(&loaded, loader.loader());
+            for (place, hole) in holes.into_iter().enumerate() {
+                let mut text = match place < HOLES_MAX {
+                    true => hole.filled(&loaded, loader.loader()),
+                    false => hole.failed(loader.loader().budget.exceeded()),
+                };
                 errors.append(&mut text.errors);
                 hole.filling = Some(Box::new(text));
             }
@@ -110,23 +188,59 @@ impl Text {
 /// The loaded documents, each with the lease that counts it.
 type LoadedDocuments = HashMap<DocumentKey, Result<(Arc<Entry>, Option<Arc<Lease>>), ClientError>>;
 
+/// The loaded lists.
+type LoadedLists = HashMap<ListKey, Result<Arc<ListAnswer>, ClientError>>;
+
+/// What a round has loaded.
+struct Loaded {
+    documents: Result<LoadedDocuments, ClientError>,
+    lists: Result<LoadedLists, ClientError>,
+}
+
+impl Loaded {
+    async fn of(holes: &[&mut Hole], loader: &DataLoader<DocumentLoader>) -> Self {
+        let (mut documents, mut lists) = (Vec::new(), Vec::new());
+        for hole in holes.iter().take(HOLES_MAX) {
+            match &hole.content {
+                Content::Document(key, _) => documents.push(key.clone()),
+                Content::List(key, _) => lists.push(key.clone()),
+            }
+        }
+        let documents = async {
+            match documents.is_empty() {
+                true => Ok(HashMap::new()),
+                false => loader.load_many(documents).await,
+            }
+        };
+        let lists = async {
+            match lists.is_empty() {
+                true => Ok(HashMap::new()),
+                false => loader.load_many(lists).await,
+            }
+        };
+        let (documents, lists) = join(documents, lists).await;
+        Self { documents, lists }
+    }
+}
+
 impl Hole {
-    /// The content of a hole: the document, or null if there is none to show or an error explains its absence.
-    fn filled(
-        &self,
-        loaded: &Result<LoadedDocuments, ClientError>,
-        loader: &DocumentLoader,
-    ) -> Text {
+    /// Null, and the error that explains it.
+    fn failed(&self, failure: ClientError) -> Text {
+        self.explained(|text| Err(text.fail(failure)))
+    }
+
+    /// The content of a hole, or null if there is nothing to show or an error explains its absence.
+    fn filled(&self, loaded: &Loaded, loader: &DocumentLoader) -> Text {
+        self.explained(|text| match &self.content {
+            Content::Document(key, plan) => document(key, plan, loaded, loader, text),
+            Content::List(key, plan) => list(key, plan, loaded, loader, text),
+        })
+    }
+
+    fn explained(&self, write: impl FnOnce(&mut Text) -> RenderResult) -> Text {
         let mut text = Text::default();
         let begin = text.mark();
-        let written = match loaded.as_ref().map(|loaded| loaded.get(&self.key)) {
-            Ok(None) => text.nothing(),
-            Ok(Some(Ok((entry, _)))) => match loader.budget.take(entry) {
-                Ok(()) => text.optional_document_of_type(Some(entry), &self.plan),
-                Err(failure) => Err(text.fail(failure)),
-            },
-            Ok(Some(Err(failure))) | Err(failure) => Err(text.fail(failure.clone())),
-        };
+        let written = write(&mut text);
         if written.is_err() {
             text.null();
         }
@@ -137,10 +251,45 @@ impl Hole {
     }
 }
 
+fn document(
+    key: &DocumentKey,
+    plan: &PartsPlan,
+    loaded: &Loaded,
+    loader: &DocumentLoader,
+    text: &mut Text,
+) -> RenderResult {
+    match loaded.documents.as_ref().map(|loaded| loaded.get(key)) {
+        Ok(None) => text.nothing(),
+        Ok(Some(Ok((entry, _)))) => match loader.budget.take(bytes(entry)) {
+            Ok(()) => text.optional_document_of_type(Some(entry), plan),
+            Err(failure) => Err(text.fail(failure)),
+        },
+        Ok(Some(Err(failure))) | Err(failure) => Err(text.fail(failure.clone())),
+    }
+}
+
+fn list(
+    key: &ListKey,
+    plan: &ObjectPlan<ListConnection>,
+    loaded: &Loaded,
+    loader: &DocumentLoader,
+    text: &mut Text,
+) -> RenderResult {
+    match loaded.lists.as_ref().map(|loaded| loaded.get(key)) {
+        Ok(None) => Err(text.fail(loader.budget.exceeded())),
+        Ok(Some(Ok(answer))) => match loader.budget.take(answer.page.bytes()) {
+            Ok(()) => plan.write(answer, text),
+            Err(failure) => Err(text.fail(failure)),
+        },
+        Ok(Some(Err(failure))) | Err(failure) => Err(text.fail(failure.clone())),
+    }
+}
+
 /// Loads the documents that one answer refers to, checked against the caller's grants.
 pub(in crate::graphql) struct DocumentLoader {
     pub(in crate::graphql) sync: Arc<SyncService>,
     pub(in crate::graphql) caller: Caller,
+    pub(in crate::graphql) arguments: Arc<OperationArguments>,
     pub(in crate::graphql) budget: AnswerBudget,
 }
 
@@ -167,9 +316,9 @@ impl AnswerBudget {
         }
     }
 
-    fn take(&self, entry: &Entry) -> Result<(), ClientError> {
+    fn take(&self, bytes: usize) -> Result<(), ClientError> {
         let mut taken = self.taken.lock();
-        let bytes = taken.bytes + bytes(entry);
+        let bytes = taken.bytes + bytes;
         if bytes > self.bytes_max {
             return Err(self.exceeded());
         }
@@ -214,5 +363,72 @@ impl Loader<DocumentKey> for DocumentLoader {
         let unread = read.left_out.into_iter();
         let unread = unread.map(|key| (key, Err(self.budget.exceeded())));
         Ok(found.chain(unread).collect())
+    }
+}
+
+impl Loader<ListKey> for DocumentLoader {
+    type Value = Result<Arc<ListAnswer>, ClientError>;
+    type Error = ClientError;
+
+    /// The lists of one relation are read together.
+    async fn load(&self, keys: &[ListKey]) -> Result<LoadedLists, ClientError> {
+        let mut by_relation: BTreeMap<usize, Vec<&ListKey>> = BTreeMap::new();
+        for key in keys {
+            let place = Arc::as_ptr(&key.relation).addr();
+            by_relation.entry(place).or_default().push(key);
+        }
+        let mut loaded = LoadedLists::new();
+        let mut bytes_left = self.budget.bytes_left();
+        for keys in by_relation.into_values() {
+            let relation = &keys[0].relation;
+            let parents = keys.iter().map(|key| key.parent.clone()).collect();
+            let pages = self.pages(relation, parents, bytes_left).await;
+            let read = pages.iter().flat_map(HashMap::values).flatten();
+            let read = read.map(|answer| answer.page.bytes());
+            bytes_left = bytes_left.saturating_sub(read.sum());
+            for key in keys {
+                let page = match &pages {
+                    Ok(pages) => pages.get(&key.parent).cloned(),
+                    Err(failure) => Some(Err(failure.clone())),
+                };
+                loaded.extend(page.map(|page| (key.clone(), page)));
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl DocumentLoader {
+    /// The pages of a relation, by the documents that they refer to.
+    async fn pages(
+        &self,
+        relation: &Relation,
+        parents: Vec<ListParent>,
+        bytes_max: usize,
+    ) -> Result<HashMap<ListParent, Result<Arc<ListAnswer>, ClientError>>, ClientError> {
+        let (model, document_type) = (self.sync.model(), &relation.document_type);
+        let sent = arguments::sent_list(model, document_type, self.arguments.of(relation.slot))?;
+        let wants = &relation.wants;
+        let relatives = Relatives {
+            document_type,
+            by: &relation.by,
+            sent,
+            wanted: ListWanted {
+                documents: wants.documents,
+                count_max: wants.count_max(&self.arguments)?,
+            },
+            bytes_max,
+        };
+        let lists = self.sync.lists_of(&self.caller, &relatives, parents);
+        let pages = lists.await?.into_iter();
+        let answer = |page: ListPage| {
+            Arc::new(ListAnswer {
+                page,
+                arguments: Arc::clone(&self.arguments),
+            })
+        };
+        let pages =
+            pages.map(|(parent, page)| (parent, page.map(answer).map_err(ClientError::from)));
+        Ok(pages.collect())
     }
 }

@@ -49,6 +49,9 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Counting so many keys of an index costs as much as one field.
+const KEYS_AS_FIELD: usize = 10;
+
 struct CostEstimator<'s> {
     schema: &'s Schema,
     arguments: &'s OperationArguments,
@@ -94,6 +97,14 @@ impl CostEstimator<'_> {
         said.clamp(1, self.limits.page_changes)
     }
 
+    /// The number that an argument holds.
+    fn argument(&self, field: &SelectedField, name: &str) -> Option<usize> {
+        match self.arguments.of(field.slot?).get(name)? {
+            Value::Number(number) => usize::try_from(number.as_u64()?).ok(),
+            _ => None,
+        }
+    }
+
     /// `documents` is the number in the first list of objects on the way down. Lists inside a document are bounded with
     /// it.
     fn field(&self, parent: &str, field: &SelectedField, documents: usize) -> FieldCost {
@@ -105,6 +116,15 @@ impl CostEstimator<'_> {
             Ok(definition) if !matches!(field.below, SubSelection::Leaf) => definition,
             _ => return leaf,
         };
+        // A count examines as many keys of an index, which costs less than documents.
+        let counted = match field.name.as_str() {
+            "totalCount" => self.argument(field, "max").unwrap_or_default() / KEYS_AS_FIELD,
+            _ => 0,
+        };
+        // A list of its own below another one multiplies.
+        let documents = self
+            .argument(field, "first")
+            .map_or(documents, |first| first.clamp(1, self.limits.page_changes));
         let (times, below) = match definition.ty.is_list() {
             true => (documents, 1),
             false => (1, documents),
@@ -113,7 +133,7 @@ impl CostEstimator<'_> {
         // An object counts as a field of its own, even if nothing of it is selected.
         let fields = object.fields.saturating_add(1).saturating_mul(times);
         FieldCost {
-            fields: fields.saturating_add(1),
+            fields: fields.saturating_add(1).saturating_add(counted),
             copies: object.copies.max(1),
         }
     }

@@ -1,6 +1,6 @@
 //! The arguments of fields: their declarations in the schema, and how they are read.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_graphql::{
     Name, Value as GraphqlValue,
@@ -9,6 +9,7 @@ use async_graphql::{
 use tidegate_core::{
     checkpoint::{Refresh, RequestedTypes},
     id::{ClientId, DocumentId, IdType, Scope, TypeName},
+    model::{DocumentType, Model},
 };
 
 use crate::{
@@ -16,10 +17,11 @@ use crate::{
         enums,
         error::ClientError,
         execution::Call,
+        inputs,
         request::ArgumentValues,
         shape::{argument, nullable, required},
     },
-    sync::{InboxRequest, PullRequest, Start, SyncError, SyncService},
+    sync::{InboxRequest, ListRequest, PullRequest, SentList, Start, SyncError, SyncService},
 };
 
 /// The changes of a page if the client does not say.
@@ -27,6 +29,9 @@ const CHANGES_DEFAULT: i32 = 500;
 
 /// The conflicts of a page if the client does not say.
 const CONFLICTS_DEFAULT: i32 = 50;
+
+/// Where counting stops if the client does not say.
+const COUNT_DEFAULT: i32 = 1_000;
 
 /// The memberships of a page if the client does not say.
 const MEMBERSHIPS_DEFAULT: i32 = 100;
@@ -229,6 +234,60 @@ pub(super) fn document() -> Vec<InputValue> {
 pub(super) fn document_id(arguments: &ArgumentValues, id_type: IdType) -> Option<DocumentId> {
     let id = text(arguments, "id").unwrap_or_default();
     id_type.parse(id).ok()
+}
+
+/// The arguments of a type's list.
+pub(super) fn listed(document_type: &DocumentType) -> Vec<InputValue> {
+    let scope = argument(
+        "scope",
+        nullable("ID"),
+        "Only documents of this scope; none if you may not see it.",
+    );
+    let mut arguments = inputs::lists::arguments(document_type);
+    arguments.push(scope);
+    arguments
+}
+
+/// Reads which documents are listed.
+pub(super) fn list(
+    model: &Model,
+    document_type: &Arc<DocumentType>,
+    arguments: &ArgumentValues,
+) -> Result<ListRequest, ClientError> {
+    let sent = sent_list(model, document_type, arguments)?;
+    Ok(ListRequest::new(document_type, sent)?)
+}
+
+/// Reads what was sent about a list of a type.
+pub(in crate::graphql) fn sent_list<'a>(
+    model: &Model,
+    document_type: &DocumentType,
+    arguments: &'a ArgumentValues,
+) -> Result<SentList<'a>, ClientError> {
+    let (conditions, orders) = (arguments.get("where"), arguments.get("orderBy"));
+    let scope = text(arguments, "scope").map(Scope::new).transpose();
+    Ok(SentList {
+        query: inputs::lists::query(model, document_type, conditions, orders)?,
+        scope: scope.map_err(|error| ClientError::unusable("scope", &error))?,
+        first: integer(arguments, "first", inputs::lists::FIRST_DEFAULT),
+        after: text(arguments, "after"),
+    })
+}
+
+/// The arguments of `totalCount`.
+pub(in crate::graphql) fn counted() -> Vec<InputValue> {
+    let max = argument(
+        "max",
+        required("Int"),
+        "Where counting stops, from 1 to 1000.",
+    );
+    vec![max.default_value(COUNT_DEFAULT)]
+}
+
+/// Reads where counting stops.
+pub(in crate::graphql) fn count_max(arguments: &ArgumentValues) -> Result<usize, ClientError> {
+    let max = integer(arguments, "max", COUNT_DEFAULT);
+    Ok(ListRequest::count_bound(max)?)
 }
 
 /// The arguments of `pushChanges`.

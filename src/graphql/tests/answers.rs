@@ -100,6 +100,110 @@ fn a_page_of_500_documents_with_two_references_each_reads_once() {
     assert_eq!(reads, 1, "nothing is read where no id stands");
 }
 
+const RELATIONS: &str = r#"
+extend schema @grant(scope: "team:{teams}", access: WRITE)
+type Item @collection(name: "items") @scope(by: "team:{team}")
+  @index(fields: ["listId", "place"]) @index(fields: ["tagIds"]) {
+  id: ID!
+  team: String!
+  place: Int
+  list: List @reference(by: "listId")
+  listId: ID
+  tags: [Tag] @reference(by: "tagIds")
+  tagIds: [ID!]
+}
+type List @collection(name: "lists") @scope(by: "team:{team}") {
+  id: ID!
+  team: String!
+  items: [Item!]! @reverse(by: "listId")
+  own: [Item!]! @reverse(by: "listId", sameScope: true)
+}
+type Tag @collection(name: "tags") @scope(by: "team:{team}") {
+  id: ID!
+  team: String!
+  items: [Item!]! @reverse(by: "tagIds")
+}
+"#;
+
+#[test]
+fn the_lists_of_a_hundred_documents_are_read_together() {
+    let model = Arc::new(Model::parse("model.graphql", RELATIONS).unwrap());
+    let stage = Arc::new(Stage::default());
+    let world = TestWorld::serve(&model, Arc::clone(&stage));
+    let lists = (0..100)
+        .map(|n| format!(r#"{{list: {{create: {{id: "l{n}", document: {{team: "1"}}}}}}}}"#));
+    push(&world, &lists.collect::<Vec<_>>());
+    let items = (0..300).map(|n| {
+        let (list, tag) = (n % 100, n % 3);
+        format!(r#"{{item: {{create: {{id: "i{n:03}", document: {{team: "1", place: {n}, listId: "l{list}", tagIds: ["t{tag}", "none"]}}}}}}}}"#)
+    });
+    let items: Vec<String> = items.collect();
+    items.chunks(100).for_each(|items| push(&world, items));
+    let tags =
+        (0..3).map(|n| format!(r#"{{tag: {{create: {{id: "t{n}", document: {{team: "1"}}}}}}}}"#));
+    push(&world, &tags.collect::<Vec<_>>());
+    let read = |query: &str| {
+        stage.reads.store(0, Ordering::Relaxed);
+        stage.listed.store(0, Ordering::Relaxed);
+        let answer = ask(&world, query);
+        assert!(answer.get("errors").is_none(), "{answer}");
+        let counts = [&stage.listed, &stage.reads].map(|count| count.load(Ordering::Relaxed));
+        (answer["data"].clone(), counts)
+    };
+    let (data, counts) = read(
+        "{ lists(first: 100) { nodes { id items(first: 20, orderBy: [place_DESC]) { nodes { id list { id } } pageInfo { hasNextPage } } } } }",
+    );
+    let lists = data["lists"]["nodes"].as_array().unwrap();
+    assert_eq!(lists.len(), 100);
+    for list in lists {
+        let n: usize = list["id"].as_str().unwrap()[1..].parse().unwrap();
+        let expected = [n + 200, n + 100, n]
+            .map(|n| json!({"id": format!("i{n:03}"), "list": {"id": list["id"]}}));
+        let page = json!({"nodes": expected, "pageInfo": {"hasNextPage": false}});
+        assert_eq!(list["items"], page, "{list}");
+    }
+    // One read for the hundred lists, two for their items, and one for the lists of these.
+    assert_eq!(counts, [3, 1]);
+    let (data, _) = read(
+        "{ list(id: \"l7\") { items(first: 2, orderBy: [place_ASC]) { edges { cursor node { place tags { id } } } totalCount { count } } own { nodes { id } } } }",
+    );
+    let list = &data["list"];
+    let edges = list["items"]["edges"].as_array().unwrap();
+    assert_eq!(
+        edges[1]["node"],
+        json!({"place": 107, "tags": [{"id": "t2"}, null]})
+    );
+    assert_eq!(list["items"]["totalCount"]["count"], 3);
+    assert_eq!(list["own"]["nodes"].as_array().unwrap().len(), 3);
+    let after = edges[1]["cursor"].as_str().unwrap();
+    let (data, _) = read(&format!(
+        "{{ list(id: \"l7\") {{ items(first: 2, orderBy: [place_ASC], after: \"{after}\") {{ nodes {{ id }} }} }} }}"
+    ));
+    assert_eq!(data["list"]["items"]["nodes"], json!([{"id": "i207"}]));
+    let (data, _) =
+        read("{ tags { nodes { id items(first: 1000) { totalCount { count } nodes { id } } } } }");
+    for tag in data["tags"]["nodes"].as_array().unwrap() {
+        assert_eq!(tag["items"]["totalCount"]["count"], 100);
+        assert_eq!(tag["items"]["nodes"].as_array().unwrap().len(), 100);
+    }
+    // A long list among short ones is read alone.
+    let more = (0..40).map(|n| {
+        format!(r#"{{item: {{create: {{id: "m{n}", document: {{team: "1", listId: "l0"}}}}}}}}"#)
+    });
+    push(&world, &more.collect::<Vec<_>>());
+    let (data, _) = read(
+        "{ lists(first: 100) { nodes { id items(first: 2) { nodes { id } pageInfo { hasNextPage } } } } }",
+    );
+    for list in data["lists"]["nodes"].as_array().unwrap() {
+        assert_eq!(
+            list["items"]["nodes"].as_array().unwrap().len(),
+            2,
+            "{list}"
+        );
+        assert_eq!(list["items"]["pageInfo"]["hasNextPage"], true, "{list}");
+    }
+}
+
 /// The task "a" as [`create`] makes it, with other fields; no value removes one.
 fn misfit(changed: &[(&str, Option<Value>)]) -> Document {
     let text = |text: &str| Value::String(text.to_owned());

@@ -44,7 +44,7 @@ fn refused(text: &str, what: &str) {
 fn no_type_of_a_model_has_or_makes_a_name_of_the_fixed_api() {
     let names = names();
     let (of_synced, of_embedded) = (made(&names, "Zebra"), made(&names, "Zone"));
-    assert_eq!(of_synced.len(), 6, "{of_synced:?}");
+    assert_eq!(of_synced.len(), 10, "{of_synced:?}");
     assert_eq!(of_embedded, [("", "Input")]);
     let is_fixed = |name: &&String| !name.contains("Zebra") && !name.contains("Zone");
     let as_synced = |name: &str| format!("{GRANT}{}{}", synced(name), embedded("Zone"));

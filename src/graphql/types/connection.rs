@@ -1,6 +1,6 @@
 //! Connections: pages of a list, with cursors to continue from. Each list of the API is one.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use crate::graphql::{
     shape::{list, nullable, required},
@@ -63,7 +63,7 @@ impl<C: Connection> ObjectType<C> {
     pub(super) fn edges(
         self,
         edge_type: &str,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         edge: ObjectType<Edge<C::Item>>,
     ) -> Self {
         self.children(
@@ -79,7 +79,7 @@ impl<C: Connection> ObjectType<C> {
     pub(super) fn nodes(
         self,
         item_type: &str,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         item: &Arc<ObjectType<C::Item>>,
         page_info: &Arc<ObjectType<PageInfo>>,
     ) -> Self {
@@ -105,7 +105,7 @@ impl<N: Listed> ObjectType<Edge<N>> {
     pub(super) fn cursor_and_node(
         self,
         item_type: &str,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         item: &Arc<ObjectType<N>>,
     ) -> Self {
         self.leaf(

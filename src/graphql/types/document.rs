@@ -1,6 +1,8 @@
 //! The model's own types: documents, embedded types, enums, scalars. Their fields are rows made of the model, and the
 //! selections of documents are compiled here.
 
+mod relations;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,23 +14,20 @@ use async_graphql::dynamic::{
 };
 use tidegate_core::{
     id::TypeName,
-    model::{
-        self, DefaultValue, DocumentType, EmbeddedType, EnumType, FieldType, Model, Reference,
-        Shape,
-    },
+    model::{self, DefaultValue, DocumentType, EmbeddedType, EnumType, FieldType, Model, Shape},
 };
 
+use self::relations::{reference_field, reverse_field};
 use crate::graphql::{
     render::{
         Key,
         document::{
-            DocumentPart, DocumentPlan, FieldPlan, HeadWriter, PartsPlan, ReferencePlan, TypePlan,
-            ValuePlan,
+            DocumentPart, DocumentPlan, FieldPlan, HeadWriter, PartsPlan, TypePlan, ValuePlan,
         },
         fields_of,
     },
     request::SelectedField,
-    shape::{deprecation, nullable, one, optional, output_type, renamed, required, with},
+    shape::{deprecation, one, optional, output_type, renamed, required, with},
     table::{Node, ObjectType},
 };
 
@@ -162,7 +161,7 @@ impl DocumentTypes {
             builder = builder.register(embedded_object(embedded));
         }
         for document_type in &model.types {
-            builder = builder.register(document_object(document_type));
+            builder = builder.register(document_object(model, document_type));
         }
         let mut states = Union::new("SyncState").description(
             "A document's fields as one side has them; it has no id, for it is not the document.",
@@ -247,16 +246,11 @@ impl DocumentTypes {
         let parts = fields.iter().map(|asked| {
             let name = asked.name.as_str();
             let head = HEAD_FIELDS.iter().find(|(head, ..)| *head == name);
-            let mut references = document_type.references.iter();
             let part = match head {
                 Some((.., write)) => DocumentPart::Head(*write),
-                None => match references.find(|reference| reference.name == name) {
-                    Some(reference) if reference.retired => DocumentPart::Nothing,
-                    Some(reference) => {
-                        DocumentPart::Reference(self.reference(document_type, reference, asked))
-                    }
-                    None => self.part(document_type.name.as_str(), &document_type.fields, asked),
-                },
+                None => self.relation(document_type, asked).unwrap_or_else(|| {
+                    self.part(document_type.name.as_str(), &document_type.fields, asked)
+                }),
             };
             (Key::new(&asked.key), part)
         });
@@ -319,27 +313,6 @@ impl DocumentTypes {
                     parts.map(|asked| (Key::new(&asked.key), self.part(name, fields, asked)));
                 ValuePlan::Embedded(PartsPlan::new(parts.collect()))
             }
-        }
-    }
-
-    fn reference(
-        &self,
-        document_type: &DocumentType,
-        reference: &Reference,
-        asked: &SelectedField,
-    ) -> ReferencePlan {
-        let target = self.model.document_type(reference.target.as_str());
-        let target = target.expect("a reference is to a type of the model");
-        let by = document_type.stored_field(&reference.by);
-        let earlier = by.and_then(|by| by.earlier_name(&document_type.fields));
-        let fields = fields_of(&asked.below, target.name.as_str());
-        ReferencePlan {
-            field: document_type.field_name(&reference.by).into(),
-            by_before: earlier.map(Box::from),
-            by: reference.by.as_str().into(),
-            target: target.stored_as.clone(),
-            id_type: target.id_type,
-            plan: Arc::new(self.document(target, fields)),
         }
     }
 }
@@ -409,7 +382,7 @@ fn interface() -> Interface {
         })
 }
 
-fn document_object(document_type: &DocumentType) -> Object {
+fn document_object(model: &Model, document_type: &DocumentType) -> Object {
     let object = Object::new(document_type.name.as_str()).implement("SyncDocument");
     let description = document_type.description.as_ref();
     let mut object = with(object, description, Object::description);
@@ -424,7 +397,10 @@ fn document_object(document_type: &DocumentType) -> Object {
     for reference in &document_type.references {
         object = object.field(reference_field(document_type, reference));
     }
-    object
+    let reverses = document_type.reverses.iter();
+    reverses.fold(object, |object, reverse| {
+        object.field(reverse_field(model, reverse))
+    })
 }
 
 fn embedded_object(embedded: &EmbeddedType) -> Object {
@@ -464,21 +440,6 @@ fn with_field(object: Object, field: &model::Field, ty: &TypeRef) -> Object {
         Some(from) => object.field(deprecated(built(from), Some(&renamed(&field.name)))),
         None => object,
     }
-}
-
-/// Another document whose id is in this one.
-fn reference_field(document_type: &DocumentType, reference: &Reference) -> Field {
-    let Reference { by, target, .. } = reference;
-    let by = document_type.field_name(by);
-    let field = unresolved(&reference.name, nullable(target.as_str()));
-    let description = reference
-        .description
-        .clone()
-        .unwrap_or_else(|| format!("The {target} that `{by}` names, if you may see it."));
-    deprecated(
-        field.description(description),
-        deprecation(reference.deprecated.as_ref(), reference.retired),
-    )
 }
 
 fn unresolved(name: &str, ty: TypeRef) -> Field {

@@ -5,7 +5,7 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use tidegate_core::entry::Record;
 
 use super::{
-    EmbeddedStore,
+    EmbeddedStore, indexes,
     snapshot::off_the_async_threads,
     tables::{ENTRIES, FEED, MARKERS, SCOPES, names},
     view::decode,
@@ -24,8 +24,12 @@ impl EmbeddedStore {
     /// [`StoreError`] if it cannot be read.
     pub async fn examine_all(&self) -> Result<Vec<Finding>, StoreError> {
         let view = self.reader().view().await?;
-        off_the_async_threads(move || view.watched(|file| Ok(vec![heads(file)?, feed(file)?])))
-            .await
+        let examine = |file: &ReadTransaction| {
+            let mut findings = vec![heads(file)?, feed(file)?];
+            findings.extend(indexes::examine(file)?);
+            Ok(findings)
+        };
+        off_the_async_threads(move || view.watched(examine)).await
     }
 }
 

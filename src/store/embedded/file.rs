@@ -17,6 +17,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::{
     EmbeddedOptions,
+    indexes::IndexCache,
     opening::{find_or_create, open_database},
 };
 use crate::store::{StoreError, models::ModelCache};
@@ -42,6 +43,7 @@ pub(super) struct StoreFile {
     pub(super) keeps_sums: bool,
     /// Where it is; `None` in tests that have no file.
     path: Option<PathBuf>,
+    pub(super) indexes: IndexCache,
 }
 
 /// One opening of the file. After an IO error redb refuses all further work on the opening.
@@ -133,6 +135,7 @@ impl StoreFile {
             models: ModelCache::default(),
             keeps_sums: true,
             path: None,
+            indexes: IndexCache::default(),
         })
     }
 

@@ -16,6 +16,7 @@ use tidegate_core::{
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
+    query::IndexRead,
     value::Timestamp,
 };
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ use super::{
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
 use crate::store::{
-    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Listed, Scan, ScanRange, Snapshot,
     StoreError, StoreState, ended_early,
 };
 
@@ -188,6 +189,11 @@ impl Snapshot for EmbeddedSnapshot {
         let scope = scope.clone();
         self.read(move |view| view.watched(|file| sums::count(file, &scope)))
             .await
+    }
+
+    async fn list(&mut self, read: &IndexRead) -> Result<Listed, StoreError> {
+        let read = read.clone();
+        self.read(move |view| view.list(&read)).await
     }
 
     async fn scopes_after(

@@ -14,7 +14,10 @@ use tidegate_core::{
 };
 
 use super::{
-    inbox, members,
+    file::StoreFile,
+    inbox,
+    indexes::IndexTables,
+    members,
     numbers::NumberTables,
     sums::SumsTable,
     tables::{
@@ -30,6 +33,7 @@ struct RecordTables<'t> {
     scopes: Table<'t, &'static str, (i64, i64)>,
     numbers: NumberTables<'t>,
     sums: SumsTable<'t>,
+    indexes: IndexTables<'t>,
     feed: Table<'t, (&'static str, i64), (&'static str, &'static [u8])>,
     living: Table<'t, (&'static str, i64), ()>,
     entries: Table<'t, (&'static str, &'static str), EntryIndexRow>,
@@ -51,12 +55,12 @@ pub(super) fn write(
     transaction: &WriteTransaction,
     before: &ReadView,
     writes: &Writes,
-    keeps_sums: bool,
+    file: &StoreFile,
 ) -> Result<CommitEvents, StoreError> {
     write_meta(transaction, before, writes)?;
     write_clients(transaction, writes)?;
     write_users(transaction, before, &writes.users)?;
-    let mut tables = RecordTables::open(transaction, keeps_sums)?;
+    let mut tables = RecordTables::open(transaction, before, file)?;
     for item in &writes.collected {
         tables.collect(item)?;
     }
@@ -123,11 +127,16 @@ fn write_users(
 }
 
 impl<'t> RecordTables<'t> {
-    fn open(transaction: &'t WriteTransaction, keeps_sums: bool) -> Result<Self, StoreError> {
+    fn open(
+        transaction: &'t WriteTransaction,
+        before: &ReadView,
+        file: &StoreFile,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             scopes: transaction.open_table(SCOPES)?,
             numbers: NumberTables::open(transaction)?,
-            sums: SumsTable::open(transaction, keeps_sums)?,
+            sums: SumsTable::open(transaction, file.keeps_sums)?,
+            indexes: IndexTables::open(transaction, &file.indexes, before.commits)?,
             feed: transaction.open_table(FEED)?,
             living: transaction.open_table(LIVING)?,
             entries: transaction.open_table(ENTRIES)?,
@@ -196,6 +205,7 @@ impl<'t> RecordTables<'t> {
         let before = self.remove_entry(&entry.key)?;
         let before = before.as_ref().map(|(scope, version)| (scope, *version));
         self.sums.changes.replace(before, entry);
+        self.indexes.insert(entry)?;
         let (type_name, id) = names(&entry.key);
         let member = entry.membership.as_ref();
         if let Some(member) = member {
@@ -219,6 +229,9 @@ impl<'t> RecordTables<'t> {
         let (scope, seq, deleted_at, user) = place.value();
         let stored = self.feed.remove((scope, seq))?;
         let living = stored.as_ref().filter(|_| deleted_at.is_none());
+        if let Some(stored) = living {
+            self.indexes.remove(stored.value().1)?;
+        }
         let living = living
             .map(|stored| version_of(stored.value().1))
             .transpose()?;

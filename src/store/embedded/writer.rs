@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     file::{StoreFile, is_of_the_file},
+    indexes::{self, IndexWork, IndexesLeft},
     models,
     sums::{self, SumsWork},
     view::ReadView,
@@ -127,6 +128,18 @@ impl WriterThread {
         written.map(drop)
     }
 
+    pub(super) fn work_on_indexes(&self, work: &IndexWork) -> Result<IndexesLeft, StoreError> {
+        let before = self.writable()?;
+        let mut left = IndexesLeft::default();
+        self.file.indexes.clear();
+        let written = self.write_durably(&before, &Writes::default(), |transaction| {
+            left = indexes::write(transaction, before.commits, work)?;
+            Ok(())
+        });
+        self.file.indexes.clear();
+        written.map(|_| left)
+    }
+
     /// What is stored, in a file that can be written. Nothing is acknowledged from a file that is opened read-only, not
     /// even a push that was stored before: what the file shows may not be on the disk.
     fn writable(&self) -> Result<ReadView, StoreError> {
@@ -145,12 +158,12 @@ impl WriterThread {
         others: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
     ) -> Result<CommitEvents, StoreError> {
         let transaction = self.file.begin_write()?;
-        let keeps_sums = self.file.keeps_sums;
         let written =
-            others(&transaction).and_then(|()| write(&transaction, before, writes, keeps_sums));
+            others(&transaction).and_then(|()| write(&transaction, before, writes, &self.file));
         let written = match written {
             Ok(written) => written,
             Err(error) => {
+                self.file.indexes.clear();
                 drop(transaction);
                 self.reopen_after(&error);
                 return Err(error);

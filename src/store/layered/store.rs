@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use tidegate_core::{
     id::{Scope, Seq},
+    query::IndexDefinition,
     transaction::Reads,
 };
 
@@ -45,6 +46,10 @@ impl<L: StoreLayer> Store for LayeredStore<L> {
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.layer.confirmed();
         self.inner.confirmed_head(scope).await
+    }
+
+    async fn keep_indexes(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        self.inner.keep_indexes(indexes).await
     }
 
     fn models(&self) -> Arc<dyn Models> {

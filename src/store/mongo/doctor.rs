@@ -75,6 +75,7 @@ impl MongoContext {
         let indexes = self.indexes().await?;
         let are_whole = indexes.iter().all(|found| found.level == Level::Good);
         findings.extend(indexes);
+        findings.extend(self.examine_list_indexes().await?);
         findings.extend(self.heads(are_whole).await?);
         findings.extend(self.importer().await?);
         Ok((true, findings))

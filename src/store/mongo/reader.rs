@@ -253,7 +253,6 @@ impl SessionReader<'_> {
         if range.after >= range.through {
             return Ok(Scan::default());
         }
-        let context = self.context;
         let types = match &range.types {
             Some(types) => types.iter().map(|name| name.as_str().to_owned()).collect(),
             None => self.types_in(&range.scope).await?,
@@ -277,19 +276,30 @@ impl SessionReader<'_> {
             .batch_size(u32::try_from(one_more).unwrap_or(u32::MAX))
             .build();
         let mut gathered = ScanBuilder::new(range);
-        let each = |batch: RawBatch| {
+        let each = |record: Bytes| Ok(gathered.take(codec::seq_of(&record)?, record));
+        self.find_records(filter, options, each).await?;
+        Ok(gathered.into())
+    }
+
+    /// Hands over records of the feed, in the driver's buffers, until `each` has enough.
+    pub(super) async fn find_records(
+        &mut self,
+        filter: Document,
+        options: FindOptions,
+        mut each: impl FnMut(Bytes) -> Result<bool, MongoError> + Send,
+    ) -> Result<(), MongoError> {
+        let context = self.context;
+        let all = |batch: RawBatch| {
             let (records, places) = places_in(batch)?;
             for place in places {
-                let record = records.slice(place);
-                if !gathered.take(codec::seq_of(&record)?, record) {
+                if !each(records.slice(place))? {
                     return Ok(false);
                 }
             }
             Ok(true)
         };
-        self.find_batches(&context.names.feed, filter, options, each)
-            .await?;
-        Ok(gathered.into())
+        self.find_batches(&context.names.feed, filter, options, all)
+            .await
     }
 
     /// The types in a scope's feed, found with one index lookup for each type.

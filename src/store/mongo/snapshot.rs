@@ -16,12 +16,13 @@ use tidegate_core::{
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
+    query::IndexRead,
     value::Timestamp,
 };
 
 use super::{MongoContext, names::FORMAT, reader::SessionReader, state::StateQuery};
 use crate::store::{
-    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    ClientCount, ConflictWalk, Entries, InboxRange, InboxScan, Listed, Scan, ScanRange, Snapshot,
     StoreError, StoreState,
 };
 
@@ -184,6 +185,10 @@ impl Snapshot for MongoSnapshot {
 
     async fn count(&mut self, scope: &Scope) -> Result<ScopeSums, StoreError> {
         Ok(self.reader().count(scope).await?)
+    }
+
+    async fn list(&mut self, read: &IndexRead) -> Result<Listed, StoreError> {
+        Ok(self.reader().list(read).await?)
     }
 
     async fn scopes_after(

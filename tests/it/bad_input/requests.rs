@@ -223,8 +223,10 @@ async fn what_the_api_does_not_have_is_refused_with_what_to_ask_instead() {
     let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));
     for (query, advice) in [
-        ("{ tasks { id } }", "`task(id: …)`"),
-        ("{ tasks { id } }", "`changesSince`"),
+        ("{ tasks { id } }", "`nodes { id }`"),
+        ("{ projects { items { id } } }", "`nodes`"),
+        ("{ allTasks { id } }", "`tasks(…)`"),
+        ("{ allTasks { id } }", "`changesSince`"),
         ("{ allProjects { id } }", "`project(id: …)`"),
         ("{ listArticles { items { id } } }", "`article(id: …)`"),
         ("{ users { id } }", "`changesSince`"),

@@ -19,8 +19,11 @@ pub(super) const TYPES: [(&str, &str); 5] = [
     ("Seat", "seat"),
 ];
 
+/// The roots of their lists.
+pub(super) const LISTS: [&str; 5] = ["tasks", "folders", "drafts", "vessels", "seats"];
+
 /// Arguments that name nothing of a user's: bounds, and words of the schema.
-pub(super) const NAMELESS: [&str; 9] = [
+pub(super) const NAMELESS: [&str; 19] = [
     "Query.changesSince(types)",
     "Query.changesSince(limit)",
     "Query.changesSince(refresh)",
@@ -30,6 +33,16 @@ pub(super) const NAMELESS: [&str; 9] = [
     "Subscription.changes(refresh)",
     "Subscription.changes(from)",
     "Subscription.conflicts(first)",
+    "Query.tasks(orderBy)",
+    "Query.tasks(first)",
+    "Query.folders(orderBy)",
+    "Query.folders(first)",
+    "Query.drafts(orderBy)",
+    "Query.drafts(first)",
+    "Query.vessels(orderBy)",
+    "Query.vessels(first)",
+    "Query.seats(orderBy)",
+    "Query.seats(first)",
 ];
 
 /// An operation that is tried with many ids.
@@ -206,6 +219,39 @@ impl Table {
         let query = format!("mutation($id: ID!) {{ {decline} {accept} }}");
         let tries = ["Mutation.declineMemberships(input)"];
         probe(&tries, query, json!({"id": ID}))
+    }
+
+    /// Lists of all types by a document's id.
+    pub(super) fn of_lists(&self) -> Vec<Probe> {
+        let by_id = LISTS.iter().map(|root| {
+            let arguments = "(where: {id: {in: [$id]}})";
+            let list = self.api.field("Query", root, arguments);
+            let query = format!("query($id: ID!) {{ {list} }}");
+            probe(&[&format!("Query.{root}(where)")], query, json!({"id": ID}))
+        });
+        by_id.collect()
+    }
+
+    /// Lists of a type in a scope.
+    pub(super) fn of_scopes(&self, root: &str) -> Probe {
+        let list = self.api.field("Query", root, "(scope: $scope)");
+        let query = format!("query($scope: ID!) {{ {list} }}");
+        probe(
+            &[&format!("Query.{root}(scope)")],
+            query,
+            json!({"scope": ID}),
+        )
+    }
+
+    /// A list after a cursor.
+    pub(super) fn of_list_cursors(&self, root: &str) -> Probe {
+        let list = self.api.field("Query", root, "(after: $after)");
+        let query = format!("query($after: String) {{ {list} }}");
+        probe(
+            &[&format!("Query.{root}(after)")],
+            query,
+            json!({"after": ID}),
+        )
     }
 
     /// A page of the inbox after a cursor.

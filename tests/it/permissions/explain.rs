@@ -156,6 +156,15 @@ impl Place {
         assert!(refused.contains("the token has expired"), "{refused}");
         let unknown = self.asked(&ann, "Tusk/a", false).unwrap_err();
         assert!(unknown.contains("no type \"Tusk\""), "{unknown}");
+        if let (Some(database), Some(server)) = (&self.database, self.server.take()) {
+            server.stop();
+            let late = doc! {"_id": "late", "team": "1", "owner": "ann", "title": "x"};
+            let tasks = database.collection("tasks");
+            tasks.insert_one(late).await.unwrap();
+            let it = self.explained(&ann, "Task/late");
+            assert_eq!(it["state"]["is"], "notImported", "{it}");
+            assert_eq!(it["sees"], false);
+        }
     }
 }
 

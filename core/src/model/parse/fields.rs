@@ -123,6 +123,16 @@ fn read(
             "put it on a field of a document whose type is a synced type; the id stands in a field of its own",
         );
     }
+    if let Some(reverse) = DirectiveArguments::of(directives, "reverse") {
+        report.add(
+            reverse.place("by"),
+            format!(
+                "@reverse cannot stand on `{}`, which is stored",
+                definition.name
+            ),
+            "put it on a field of a document whose type is a list of a synced type",
+        );
+    }
     let bson = stored_types::read(definition, &outline.ty, report);
     let constraint = DirectiveArguments::of(directives, "constraint")
         .map(|arguments| constraints::read(&definition.name, &outline.ty, arguments, report))

@@ -11,6 +11,7 @@ use apollo_compiler::{
 
 use super::{
     directives::DirectiveArguments,
+    relations,
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
@@ -35,9 +36,11 @@ pub(super) fn read(
         };
         let items = value.as_list().unwrap_or(slice::from_ref(value));
         let mut fields: Vec<String> = Vec::new();
+        let mut lists = 0;
         for item in items {
             check_field(sdl, object, &fields, item, report);
             fields.extend(item.as_str().map(str::to_owned));
+            lists += usize::from(item.as_str().is_some_and(|name| is_list(sdl, object, name)));
         }
         let mistake = match fields.len() {
             0 => Some((
@@ -47,6 +50,10 @@ pub(super) fn read(
             count if count > FIELDS_MAX => Some((
                 format!("the index names {count} fields, and may have {FIELDS_MAX}"),
                 "leave out those that single out few documents among the ones before",
+            )),
+            _ if lists > 1 => Some((
+                "the index names two lists, and may have one".to_owned(),
+                "make an index for each of them",
             )),
             _ if indexes.contains(&fields) => Some((
                 "another index has the same fields".to_owned(),
@@ -95,16 +102,30 @@ fn check_field(
         ),
         // The field's own check reports a type that cannot be stored.
         Some(field) => match sdl.field_type(&field.ty) {
-            Some(ty) if is_ordered(&ty.shape) => return,
-            None if !field.directives.has("reference") => return,
+            Some(ty) if is_ordered(item_of(&ty.shape)) => return,
+            None if !relations::is_marked(field) => return,
             _ => (
                 format!("`{name}` cannot be indexed: its type is {}", field.ty),
-                "use a field that holds one scalar, neither Bytes nor JSON, or one value of an enum"
+                "use a field that holds scalars, neither Bytes nor JSON, or values of an enum: one, or a list of them"
                     .to_owned(),
             ),
         },
     };
     report.add(item.location(), message, hint);
+}
+
+fn is_list(sdl: &Sdl<'_>, object: &ObjectTypeDefinition, name: &str) -> bool {
+    let field = object.fields.iter().find(|field| field.name == name);
+    let ty = field.and_then(|field| sdl.field_type(&field.ty));
+    ty.is_some_and(|ty| matches!(ty.shape, Shape::List(_)))
+}
+
+/// What each item of a list holds; of another field, what it holds itself.
+fn item_of(shape: &Shape) -> &Shape {
+    match shape {
+        Shape::List(item) => &item.shape,
+        shape => shape,
+    }
 }
 
 fn is_ordered(shape: &Shape) -> bool {

@@ -10,7 +10,7 @@ use super::{foreign, report::DiagnosticReport, sdl::Sdl};
 use crate::model::Scalar;
 
 /// What the generated API adds to the name of a synced type.
-const SYNCED_SUFFIXES: [&str; 7] = [
+const SYNCED_SUFFIXES: [&str; 9] = [
     "Change",
     "Create",
     "Update",
@@ -18,9 +18,13 @@ const SYNCED_SUFFIXES: [&str; 7] = [
     "Patch",
     "Connection",
     "Edge",
+    "Where",
+    "Order",
 ];
 /// What it adds to the name of an embedded type.
 const EMBEDDED_SUFFIXES: [&str; 1] = ["Input"];
+/// What it adds to the name of an enum.
+const ENUM_SUFFIXES: [&str; 2] = ["Filter", "ListFilter"];
 /// Names of the generated API that belong to no type of the model and do not begin with `Sync`.
 const API_NAMES: [&str; 11] = [
     "Query",
@@ -95,6 +99,8 @@ fn reserved(name: &str, derived: &BTreeMap<String, &str>) -> Option<String> {
         Some("belongs to the generated API".into())
     } else if is_scalar(name) {
         Some("is that of a scalar".into())
+    } else if is_filter(name) {
+        Some("belongs to the generated API".into())
     } else if let Some(owner) = derived.get(name) {
         Some(format!("is generated for the type {owner}"))
     } else {
@@ -115,6 +121,7 @@ pub fn is_type_taken(name: &str) -> bool {
     name.starts_with("Sync")
         || is_of_api(name)
         || is_scalar(name)
+        || is_filter(name)
         || derived_type_names(name).any(|derived| is_of_api(&derived))
 }
 
@@ -125,18 +132,24 @@ pub fn derived_type_names(name: &str) -> impl Iterator<Item = String> + '_ {
         .map(move |suffix| format!("{name}{suffix}"))
 }
 
+/// Whether it is the name of the conditions on fields of a scalar, such as `IntFilter`.
+fn is_filter(name: &str) -> bool {
+    let suffixes = ENUM_SUFFIXES.iter();
+    let mut scalars = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
+    scalars.any(is_scalar)
+}
+
 /// The names the API derives from types of the model, each with that type.
 fn derived_names<'a>(sdl: &Sdl<'a>) -> BTreeMap<String, &'a str> {
-    let synced = sdl
-        .synced
-        .iter()
-        .map(|object| (&object.name, &SYNCED_SUFFIXES[..]));
+    let synced = sdl.synced.iter().map(|it| (&it.name, &SYNCED_SUFFIXES[..]));
     let embedded = sdl
         .embedded
         .iter()
-        .map(|object| (&object.name, &EMBEDDED_SUFFIXES[..]));
+        .map(|it| (&it.name, &EMBEDDED_SUFFIXES[..]));
+    let enums = sdl.enums.iter().map(|it| (&it.name, &ENUM_SUFFIXES[..]));
     synced
         .chain(embedded)
+        .chain(enums)
         .flat_map(|(name, suffixes)| {
             suffixes
                 .iter()

@@ -13,6 +13,7 @@ use apollo_compiler::{
 use super::{
     directives::DirectiveArguments,
     fields::OwnerKind,
+    relations,
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
     templates,
@@ -230,7 +231,7 @@ fn read_owner(
             }
         }
         // The field's own check reports a type that cannot be stored.
-        None if !definition.directives.has("reference") => return None,
+        None if !relations::is_marked(definition) => return None,
         _ => format!("has the type {}", definition.ty),
     };
     report.add(

@@ -12,7 +12,8 @@ use super::{
     evolution,
     fields::{self, FieldContext, OwnerKind},
     indexes,
-    report::{DiagnosticReport, did_you_mean},
+    relations::{self, read_reference, read_reverse},
+    report::DiagnosticReport,
     rights,
     roots::Roots,
     stored_types,
@@ -23,7 +24,7 @@ use crate::{
     id::{IdType, TypeName},
     model::{
         ConflictRule, DefaultValue, DocumentType, Field, MembershipRule, Overlap, Policy,
-        Reference, Role, Roles, STORED_ID, Scalar, ScopeTemplate, Shape, Template, is_canonical,
+        Reference, Reverse, Role, Roles, STORED_ID, ScopeTemplate, Template, is_canonical,
     },
     value::Value,
 };
@@ -59,11 +60,18 @@ pub(super) fn read(
         .fields
         .iter()
         .filter(|field| field.name != "id")
-        .partition(|field| is_reference(context, field));
+        .partition(|field| is_relation(context, field));
+    let (reverses, references): (Vec<_>, Vec<_>) = references
+        .into_iter()
+        .partition(|field| field.directives.has("reverse"));
     let references = references
         .into_iter()
         .filter_map(|field| read_reference(context, object, field, report));
     let references: Vec<Reference> = references.collect();
+    let reverses = reverses
+        .into_iter()
+        .filter_map(|field| read_reverse(context, field, report));
+    let reverses: Vec<Reverse> = reverses.collect();
     let stored_count = stored.len();
     let mut fields = fields::read_all(context, OwnerKind::Document, stored.into_iter(), report);
     if fields.len() == stored_count {
@@ -113,6 +121,7 @@ pub(super) fn read(
         fields,
         references,
         rights,
+        reverses,
         membership,
         indexes: indexes::read(context.sdl, object, report),
         upkeep,
@@ -287,13 +296,13 @@ fn read_id(
 }
 
 /// Reports the directives of a field that is not stored by itself, except the `meaningful` ones.
-fn report_idle_directives(
+pub(super) fn report_idle_directives(
     field: &FieldDefinition,
     meaningful: &[&str],
     reason: &str,
     report: &mut DiagnosticReport<'_>,
 ) {
-    const STORED: [&str; 12] = [
+    const STORED: [&str; 13] = [
         "merge",
         "immutable",
         "access",
@@ -303,6 +312,7 @@ fn report_idle_directives(
         "readOnly",
         "constraint",
         "reference",
+        "reverse",
         "renamed",
         "retired",
         "deprecated",
@@ -319,90 +329,9 @@ fn report_idle_directives(
     }
 }
 
-/// A reference is a field with `@reference` whose type is not stored. The others are reported as fields.
-fn is_reference(context: FieldContext<'_>, field: &FieldDefinition) -> bool {
-    field.directives.has("reference") && context.sdl.field_type(&field.ty).is_none()
-}
-
-fn read_reference(
-    context: FieldContext<'_>,
-    object: &ObjectTypeDefinition,
-    field: &Node<FieldDefinition>,
-    report: &mut DiagnosticReport<'_>,
-) -> Option<Reference> {
-    let reason = "it shows another document, and only that document's id is stored";
-    report_idle_directives(
-        field,
-        &["reference", "retired", "deprecated"],
-        reason,
-        report,
-    );
-    let arguments = DirectiveArguments::of(&field.directives, "reference")?;
-    check_target(context, field, report);
-    let by = arguments.text("by")?;
-    let Some(source) = object.fields.iter().find(|candidate| candidate.name == by) else {
-        let names = object.fields.iter().map(|field| field.name.as_str());
-        report.add(
-            arguments.place("by"),
-            format!(
-                "`{}` refers by the field `{by}`, which does not exist",
-                field.name
-            ),
-            did_you_mean(by, names.filter(|name| field.name != *name)),
-        );
-        return None;
-    };
-    let source_shape = context.sdl.field_type(&source.ty).map(|ty| ty.shape);
-    if !matches!(
-        source_shape,
-        Some(Shape::Scalar(Scalar::Id | Scalar::String))
-    ) {
-        report.add(
-            arguments.place("by"),
-            format!(
-                "`{}` refers by `{by}`, whose type is {}",
-                field.name, source.ty
-            ),
-            "refer by a field of type ID or String, which holds the document's id",
-        );
-    }
-    Some(Reference {
-        name: field.name.to_string(),
-        description: field.description.as_ref().map(ToString::to_string),
-        deprecated: fields::deprecation(DirectiveArguments::of(&field.directives, "deprecated")),
-        retired: field.directives.has("retired"),
-        target: TypeName::new(field.ty.inner_named_type()).ok()?,
-        by: by.to_owned(),
-    })
-}
-
-fn check_target(
-    context: FieldContext<'_>,
-    field: &FieldDefinition,
-    report: &mut DiagnosticReport<'_>,
-) {
-    let target = field.ty.inner_named_type();
-    let name = &field.name;
-    if context.sdl.synced_type(target).is_none() {
-        let synced = context.sdl.synced.iter().map(|object| object.name.as_str());
-        report.add(
-            target.location(),
-            format!("`{name}` refers to {target}, which is no synced type"),
-            did_you_mean(target, synced),
-        );
-    } else if field.ty.is_list() {
-        report.add(
-            target.location(),
-            format!("`{name}` refers to a list, and a reference shows one document"),
-            fields::many_documents(name, target),
-        );
-    } else if field.ty.is_non_null() {
-        report.add(
-            target.location(),
-            format!("`{name}` is required, and the caller may not be allowed to see the document"),
-            format!("write `{name}: {target}`, without `!`"),
-        );
-    }
+/// A relation is a field with `@reference` or `@reverse` whose type is not stored. The others are reported as fields.
+fn is_relation(context: FieldContext<'_>, field: &FieldDefinition) -> bool {
+    relations::is_marked(field) && context.sdl.field_type(&field.ty).is_none()
 }
 
 fn read_conflict(object: &ObjectTypeDefinition, report: &mut DiagnosticReport<'_>) -> ConflictRule {

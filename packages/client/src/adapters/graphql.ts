@@ -22,27 +22,20 @@ import type {
 import { Referred, type Refer } from "./referred.js";
 
 /**
- * What a client answers itself, as an extension of the gateway's schema, for code generators: of each type a list, and the
- * mutations that create, update and delete its documents. A query such as `task(id: …)` is the gateway's, and is
+ * What a client answers itself, as an extension of the gateway's schema, for code generators: of each type the mutations
+ * that create, update and delete its documents. Queries such as `task(id: …)` and `tasks(where: …)` are the gateway's, and are
  * answered on the device too.
  */
 export function localSchema({ types }: ModelValue): string {
-  const lists: string[] = [];
   const mutations: string[] = [];
-  const declarations: string[] = [];
-  for (const [type, { collection }] of Object.entries(types)) {
-    lists.push(`  ${collection}(where: ${type}Where, orderBy: [${type}Order!], first: Int): ${type}Connection!`);
+  for (const type of Object.keys(types)) {
     mutations.push(
       `  create${type}(id: ID, document: ${type}Input!, policy: SyncPolicy): ${type}!`,
       `  update${type}(id: ID!, set: ${type}Patch, increment: ${type}Patch, add: ${type}Patch, remove: ${type}Patch, policy: SyncPolicy): ${type}!`,
       `  delete${type}(id: ID!, policy: SyncPolicy): ID!`,
     );
-    declarations.push(`type ${type}Connection {\n  nodes: [${type}!]!\n}\n`);
-    declarations.push(`scalar ${type}Where\n`, `scalar ${type}Order\n`);
   }
-  const extend = (root: string, fields: readonly string[]): string =>
-    `extend type ${root} {\n${fields.join("\n")}\n}\n`;
-  return [extend("Query", lists), extend("Mutation", mutations), ...declarations].join("\n");
+  return `extend type Mutation {\n${mutations.join("\n")}\n}\n`;
 }
 
 /** The types of embedded documents. */
@@ -217,6 +210,8 @@ class Reader {
       const query: Query = { where: { id: { eq: args.id as Value } } };
       return { type, query, show: ([body], refer) => (body ? this.#project(selection, type, body, refer) : null) };
     }
+    const paged = ["after", "scope"].find((it) => it in args);
+    if (paged !== undefined) throw invalid(`${name} takes no ${paged} on a device`);
     const { where, orderBy, first } = args as { where?: Query["where"]; orderBy?: string[]; first?: number };
     const query: Query = {
       ...(where && { where }),

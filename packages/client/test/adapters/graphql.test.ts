@@ -48,7 +48,7 @@ async function answerTo(document: string, variables: Variables = {}): Promise<An
 const ANSWERS: readonly (readonly [shows: string, document: string, variables: Variables, answer: Answer])[] = [
   [
     "aliases, and type names wherever they are asked for",
-    `{ __typename first: task(id: "a") { __typename name: title } list: tasks(orderBy: [title_DESC]) { __typename nodes { id } } }`,
+    `{ __typename first: task(id: "a") { __typename name: title } list: tasks(orderBy: [id_DESC]) { __typename nodes { id } } }`,
     {},
     {
       __typename: "Query",
@@ -124,8 +124,9 @@ test("a variable that is not given changes no field, and null clears it", async 
 });
 
 const REFUSED: readonly (readonly [document: string, variables: Variables, code: string])[] = [
-  [`query ($title: String) { tasks(where: { title: { eq: $title } }) { nodes { id } } }`, {}, "INVALID_QUERY"],
-  [`{ tasks(where: { title: { like: "A" } }) { nodes { id } } }`, {}, "INVALID_QUERY"],
+  [`query ($due: DateTime) { tasks(where: { due: { eq: $due } }) { nodes { id } } }`, {}, "INVALID_QUERY"],
+  [`{ tasks(after: "a") { nodes { id } } }`, {}, "INVALID_QUERY"],
+  [`{ tasks { pageInfo { hasNextPage } } }`, {}, "INVALID_QUERY"],
   [`{ viewer { id } tasks { nodes { id } } }`, {}, "INVALID_QUERY"],
   [`mutation { updateTask(id: "z", set: { title: "Z" }) { id } }`, {}, "GONE"],
   [`mutation { createTask(id: "b", document: { title: "B" }) { id } }`, {}, "EXISTS"],

@@ -7,7 +7,9 @@ use apollo_compiler::Schema;
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
-use tidegate_core::{grant::Identity, id::UserId, model::Model, value::Timestamp};
+use tidegate_core::{
+    grant::Identity, id::UserId, model::Model, query::IndexDefinition, value::Timestamp,
+};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -23,6 +25,7 @@ use crate::{
     },
     limits::Limits,
     quota::Account,
+    store::Store,
     sync::{Caller, SyncService},
     webhook::Webhooks,
 };
@@ -104,6 +107,10 @@ impl TestWorld {
             .unwrap();
         let directory = TempDir::new().unwrap();
         let inner = embedded(directory.path());
+        let types = model.types.iter();
+        let indexes = types.flat_map(|of| IndexDefinition::all_of(of));
+        let indexes: Vec<Arc<IndexDefinition>> = indexes.collect();
+        runtime.block_on(inner.keep_indexes(&indexes)).unwrap();
         let sync = runtime.block_on(async {
             SyncService::start(
                 Arc::clone(model),

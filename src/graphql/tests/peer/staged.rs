@@ -14,11 +14,12 @@ use tidegate_core::{
     entry::{Entry, FeedItem, Record},
     id::DocumentKey,
     inbox::{ClientChange, OpenConflict},
+    query::IndexRead,
     value::Document,
 };
 
 use crate::store::{
-    Entries, InboxRange, InboxScan, Scan, Snapshot, StoreError, StoredRecord,
+    Entries, InboxRange, InboxScan, Listed, Scan, Snapshot, StoreError, StoredRecord,
     layered::{
         ReadLayer,
         store::{LayeredStore, StoreLayer},
@@ -39,6 +40,8 @@ pub(crate) struct Stage {
     pub(crate) is_down: bool,
     /// How often documents were read by their keys.
     pub(crate) reads: AtomicUsize,
+    /// How often parts of indexes were read.
+    pub(crate) listed: AtomicUsize,
 }
 
 impl Stage {
@@ -87,6 +90,11 @@ impl ReadLayer for Stage {
             items: items.collect::<Result<_, _>>()?,
             ..scan
         })
+    }
+
+    fn listed(&self, _read: &IndexRead, listed: Listed) -> Result<Listed, StoreError> {
+        self.listed.fetch_add(1, Ordering::Relaxed);
+        Ok(listed)
     }
 
     fn found(&self, mut entries: Entries) -> Result<Entries, StoreError> {
