@@ -62,8 +62,14 @@ async fn a_wrong_password() {
     );
     let alice = watched.client("alice");
     has_written(&alice, "before").await;
-    let other = doc! {"updateUser": USER, "pwd": "another"};
-    admin.run_command(other).await.unwrap();
+    let change = async |password: &str| {
+        let change = doc! {"updateUser": USER, "pwd": password};
+        until("another password", async || {
+            admin.run_command(change.clone()).await.ok()
+        })
+        .await;
+    };
+    change("another").await;
     has_written(&alice, "on an open connection").await;
     deployment.kill(0);
     deployment.restart(0).await;
@@ -82,6 +88,10 @@ async fn a_wrong_password() {
     .await;
     let logged = failure.says("MongoDB no longer takes its name and password");
     watched.until_logged(logged).await;
+    failure.says("a gateway that runs needs no restart");
+    change(PASSWORD).await;
+    until_ready(&watched).await;
+    has_written(&alice, "after").await;
 }
 
 #[tokio::test]
