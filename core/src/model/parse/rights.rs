@@ -24,7 +24,7 @@ use crate::model::{
 };
 
 /// The name of a role as a model writes it: a name, or a text where an identity provider has other characters.
-fn role_name(value: &Value) -> Option<&str> {
+pub(super) fn role_name(value: &Value) -> Option<&str> {
     let name = value.as_enum().map(|name| name.as_str());
     name.or_else(|| value.as_str())
 }
@@ -43,7 +43,7 @@ fn roles_in<'a>(
 }
 
 /// The directives that say what a role may do, of the schema and of all types and fields.
-fn of_rights<'a>(sdl: &Sdl<'a>) -> Vec<(&'a str, &'a Node<Value>)> {
+pub(super) fn of_rights<'a>(sdl: &Sdl<'a>) -> Vec<(&'a str, &'a Node<Value>)> {
     let all = sdl.directives().flat_map(|(_, directives)| {
         let allowed = DirectiveArguments::all_of(directives, "allow");
         let allowed = allowed.flat_map(|allow| roles_in(allow, "role"));

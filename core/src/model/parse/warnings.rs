@@ -1,4 +1,5 @@
-//! Warnings about a valid model: scopes that no user reaches, grants that open nothing, types that nothing holds.
+//! Warnings about a valid model: scopes that no user reaches, grants that open nothing, roles that nobody has, types that
+//! nothing holds.
 //!
 //! None of it prevents a gateway from serving the model. The other checks find mistakes.
 
@@ -6,8 +7,11 @@ use std::collections::BTreeSet;
 
 use apollo_compiler::{Name, ast::Type};
 
-use super::{report::DiagnosticReport, sdl::Sdl, templates::WrittenScope};
-use crate::model::ScopeTemplate;
+use super::{
+    directives::DirectiveArguments, report::DiagnosticReport, rights, sdl::Sdl,
+    templates::WrittenScope,
+};
+use crate::model::{OWNER, ScopeTemplate};
 
 pub(super) fn find(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     let written = WrittenScope::all(sdl);
@@ -33,7 +37,31 @@ pub(super) fn find(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
             );
         }
     }
+    find_ungranted(sdl, report);
     find_unused(sdl, report);
+}
+
+/// Roles that may do something, and that neither a grant nor a membership gives. A claim or a field may give any.
+fn find_ungranted(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
+    let memberships = sdl.synced.iter();
+    let memberships =
+        memberships.filter_map(|object| DirectiveArguments::of(&object.directives, "grants"));
+    let given = sdl.grants().chain(memberships);
+    let given = given.filter_map(|grant| rights::role_name(grant.value("access")?));
+    let given: BTreeSet<&str> = given.collect();
+    if given.iter().any(|name| name.contains('{')) {
+        return;
+    }
+    let mut known = BTreeSet::from([OWNER]);
+    for (name, value) in rights::of_rights(sdl) {
+        if known.insert(name) && !given.contains(name) {
+            report.warn(
+                value.location(),
+                format!("no grant gives the role {name}, so nobody has its rights"),
+                format!("add a @grant with access: \"{name}\", or let a claim or a membership name the role, or remove it"),
+            );
+        }
+    }
 }
 
 /// Scopes of different shapes are never equal, since such a model is refused. A whole scope can be any.
