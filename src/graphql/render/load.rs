@@ -276,7 +276,10 @@ fn list(
     text: &mut Text,
 ) -> RenderResult {
     match loaded.lists.as_ref().map(|loaded| loaded.get(key)) {
-        Ok(None) => Err(text.fail(loader.budget.exceeded())),
+        Ok(None) => Err(text.fail(ClientError::new(
+            Code::QueryTooLarge,
+            "The other lists of this answer read as much as one answer may; ask for fewer at a time.",
+        ))),
         Ok(Some(Ok(answer))) => match loader.budget.take(answer.page.bytes()) {
             Ok(()) => plan.write(answer, text),
             Err(failure) => Err(text.fail(failure)),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use apollo_compiler::{
     Name,
-    ast::{DirectiveList, ObjectTypeDefinition},
+    ast::{DirectiveList, FieldDefinition, ObjectTypeDefinition},
     parser::SourceSpan,
 };
 
@@ -189,6 +189,20 @@ fn check_retired_type(object: &ObjectTypeDefinition, report: &mut DiagnosticRepo
     }
 }
 
+/// A list of documents of a retired type has none. The model says so at the list.
+fn check_reverse(sdl: &Sdl<'_>, field: &FieldDefinition, report: &mut DiagnosticReport<'_>) {
+    let lists = field.directives.has("reverse") && !field.directives.has("retired");
+    let target = field.ty.inner_named_type();
+    let object = sdl.synced_type(target).filter(|_| lists);
+    if object.is_some_and(|object| object.directives.has("retired")) {
+        report.add(
+            target.location(),
+            format!("`{}` lists {target}, which is retired", field.name),
+            "add @retired to the list, which then shows null, or remove it",
+        );
+    }
+}
+
 /// A reference shows nothing if what it needs is retired. The model says so at the reference.
 fn check_references(
     sdl: &Sdl<'_>,
@@ -196,6 +210,7 @@ fn check_references(
     report: &mut DiagnosticReport<'_>,
 ) {
     for field in &object.fields {
+        check_reverse(sdl, field, report);
         let reference = DirectiveArguments::of(&field.directives, "reference");
         let Some(reference) = reference.filter(|_| !field.directives.has("retired")) else {
             continue;
