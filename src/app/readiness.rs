@@ -81,7 +81,8 @@ impl Readiness {
 
     fn missing(&self) -> impl Iterator<Item = &'static str> {
         let parts = self.0.iter();
-        parts.filter_map(|(part, health)| matches!(health, Health::Missing(_)).then(|| part.name()))
+        let missing = parts.filter(|(_, health)| matches!(health, Health::Missing(_)));
+        missing.map(|(part, _)| part.name())
     }
 
     fn is_good(&self) -> bool {

@@ -167,7 +167,10 @@ impl Explainer {
             grants: given,
             misses,
             roles: scope.map(|scope| view.roles(scope)).unwrap_or_default(),
-            fixed_fields: may_update.then(|| view.fixed_fields()).unwrap_or_default(),
+            fixed_fields: match may_update {
+                true => view.fixed_fields(),
+                false => Vec::new(),
+            },
             may,
         })
     }

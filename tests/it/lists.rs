@@ -314,6 +314,9 @@ async fn edits_of_lists_keep_what_the_model_does_not_name_mongodb() {
     edits_of_lists_keep_marks(Stage::mongodb().await).await;
 }
 
+/// A name, what a place becomes one after the other, and the marks that stay: the outer and the inner one.
+type PlaceEdits<'e> = (&'e str, &'e [Value], Option<&'e str>, Option<&'e str>);
+
 /// Makes the same edits of an embedded document in one push and in several.
 async fn embedded_documents_keep_marks_unless_they_were_null(stage: Stage) {
     let server = stage.serve("mark: String");
@@ -327,7 +330,7 @@ async fn embedded_documents_keep_marks_unless_they_were_null(stage: Stage) {
         place("Ulm", json!({"town": "port"})),
     ];
     let edited = [place("Bonn", json!({"town": "port"}))];
-    let cases: [(&str, &[Value], Option<&str>, Option<&str>); 3] = [
+    let cases: [PlaceEdits<'_>; 3] = [
         ("null", &null_between, None, None),
         ("inner null", &inner_null_between, Some("outer"), None),
         ("edited", &edited, Some("outer"), Some("inner")),

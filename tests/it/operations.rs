@@ -111,7 +111,7 @@ async fn documents_importer_and_devices_come_back_together_from_a_snapshot_of_th
 }
 
 /// What stands between two marks, each time.
-fn between<'t>(text: &'t str, mark: char) -> impl Iterator<Item = &'t str> {
+fn between(text: &str, mark: char) -> impl Iterator<Item = &str> {
     text.split(mark).skip(1).step_by(2)
 }
 

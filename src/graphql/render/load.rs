@@ -374,6 +374,10 @@ impl Loader<ListKey> for DocumentLoader {
     type Error = ClientError;
 
     /// The lists of one relation are read together.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a key compares its relation by the address"
+    )]
     async fn load(&self, keys: &[ListKey]) -> Result<LoadedLists, ClientError> {
         let mut by_relation: BTreeMap<usize, Vec<&ListKey>> = BTreeMap::new();
         for key in keys {

@@ -101,7 +101,7 @@ impl Arrived<'_> {
             let winner = if self.first_wins {
                 changed.next()
             } else {
-                changed.last()
+                changed.next_back()
             };
             assert_eq!(
                 result.get(&key),

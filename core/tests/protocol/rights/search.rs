@@ -331,10 +331,6 @@ impl Search {
     }
 
     /// A change, what it sets, and what it says its user saw.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a draft and the two parts it is made of"
-    )]
     fn draft(
         &mut self,
         id: &str,
