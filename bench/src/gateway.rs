@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
 };
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -23,15 +23,23 @@ static PROGRAM: LazyLock<PathBuf> =
 /// In the year 2100: no token of a benchmark expires.
 const EXPIRES_S: i64 = 4_102_444_800;
 
-/// The key with which `dev` signs and verifies here, so that tokens can be made without asking it.
+/// The key of the gateways here, so that tokens can be made without asking one.
 const SECRET: &str = "the key of a benchmark is no secret to anybody";
+
+/// Whether gateways keep digests. None if `dev` starts them, which has no settings.
+static DIGESTS: OnceLock<bool> = OnceLock::new();
+
+/// From now on `serve` starts gateways, with digests or without them.
+pub(crate) fn serve(digests: bool) {
+    DIGESTS.set(digests).unwrap();
+}
 
 /// Builds it now, so that no measurement waits for it.
 pub(crate) fn build() {
     LazyLock::force(&PROGRAM);
 }
 
-/// `tidegate dev` in a directory.
+/// `tidegate dev` or `tidegate serve` in a directory.
 pub(crate) struct Gateway {
     process: Child,
     address: SocketAddr,
@@ -40,17 +48,14 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a gateway that keeps its documents in MongoDB, or in the directory. All trust the same users.
     pub(crate) fn start(directory: &Path, store: Option<&str>) -> Self {
-        fs::create_dir_all(directory.join(".tidegate")).unwrap();
-        fs::write(directory.join(".tidegate/dev.key"), SECRET).unwrap();
-        let mut command = Command::new(&*PROGRAM);
+        let mut command = match DIGESTS.get() {
+            Some(&digests) => serve_command(store.unwrap_or("embedded:data"), digests),
+            None => dev_command(directory, store),
+        };
         command
             .current_dir(directory)
             .env("TIDEGATE_LOG", "warn")
-            .args(["dev", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped());
-        if let Some(url) = store {
-            command.args(["--store", url]);
-        }
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
@@ -94,6 +99,30 @@ impl Gateway {
         let ticks: f64 = fields.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
         ticks * MS_A_TICK
     }
+}
+
+fn dev_command(directory: &Path, store: Option<&str>) -> Command {
+    fs::create_dir_all(directory.join(".tidegate")).unwrap();
+    fs::write(directory.join(".tidegate/dev.key"), SECRET).unwrap();
+    let mut command = Command::new(&*PROGRAM);
+    command.args(["dev", "--listen", "127.0.0.1:0"]);
+    if let Some(url) = store {
+        command.args(["--store", url]);
+    }
+    command
+}
+
+fn serve_command(store: &str, digests: bool) -> Command {
+    let mut command = Command::new(&*PROGRAM);
+    command
+        .arg("serve")
+        .env("TIDEGATE_LISTEN", "127.0.0.1:0")
+        .env("TIDEGATE_MODEL", workspace::root().join("model.graphql"))
+        .env("TIDEGATE_STORE__URL", store)
+        .env("TIDEGATE_STORE__DIGESTS", digests.to_string())
+        .env("TIDEGATE_AUTH__ALGORITHMS", "HS256")
+        .env("TIDEGATE_AUTH__SECRET", SECRET);
+    command
 }
 
 /// A line of the process's status, in KiB.

@@ -59,6 +59,9 @@ struct Options {
     /// Of the groups push, http, pull and fanout, measure only the rows whose names contain this
     #[arg(long)]
     only: Option<String>,
+    /// Start gateways by `serve`, with digests or without them; the documents with the results stay
+    #[arg(long, value_name = "KEPT")]
+    digests: Option<bool>,
     /// Fail if a row misses its bar
     #[arg(long)]
     strict: bool,
@@ -97,6 +100,9 @@ async fn main() -> ExitCode {
         bare::serve(mongodb).await;
     }
     gateway::build();
+    if let Some(digests) = options.digests {
+        gateway::serve(digests);
+    }
     // Thousands of subscribers are as many sockets, here and in the gateway.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let mut bench = Bench::start(options.extent()).await;
@@ -108,7 +114,9 @@ async fn main() -> ExitCode {
             report.add(bench.measure(group).await);
         }
     }
-    if options.groups.is_empty() {
+    if options.digests.is_some() {
+        report.write("part.json");
+    } else if options.groups.is_empty() {
         report.write("results.json");
         report.publish();
     } else if options.groups == [PEERS.0] {
