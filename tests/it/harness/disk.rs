@@ -49,6 +49,11 @@ impl SmallDisk {
             .join(inside)
     }
 
+    /// A directory on another disk, for as long as this one.
+    pub(crate) fn beside(&self) -> &Path {
+        self.mounted_at.path()
+    }
+
     /// Leaves no more room than `left` bytes.
     pub(crate) fn fill(&self, left: u64) {
         let mut ballast = File::create(self.path().join(BALLAST)).unwrap();

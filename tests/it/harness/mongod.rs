@@ -12,7 +12,7 @@ mod tests;
 use std::{
     fs,
     net::TcpStream,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -77,8 +77,10 @@ impl Deployment {
         deployment
     }
 
-    /// A replica set of one node with its data in this directory, which needs about 20 MiB at first.
-    pub(crate) async fn on_disk(directory: &Path) -> Self {
+    /// A replica set of one node with its data in this directory, which needs about 20 MiB at first. Its log is elsewhere,
+    /// so that a full disk does not silence it.
+    pub(crate) async fn on_disk(directory: &Path, of_log: &Path) -> Self {
+        symlink(of_log.join("mongod.log"), directory.join("mongod.log")).unwrap();
         let journal = "log=(file_max=4MB,prealloc=false)";
         let small = [
             "--oplogSize",

@@ -105,11 +105,17 @@ fn edits() -> Vec<Row> {
             ),
         ),
         plain(
-            "an `@index` is added or removed",
+            "an `@index` is added",
             model!(
                 "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @index(fields: [\"title\"]) { id: ID! team: String! title: String }"
             ),
         ),
+        Row {
+            old: model!(
+                "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @index(fields: [\"title\"]) { id: ID! team: String! title: String }"
+            ),
+            ..plain("an `@index` is removed", tasks!("title: String"))
+        },
         Row {
             old: tasks!("title: String note: String"),
             seed: json!({"team": "red", "title": "a", "note": "n"}),
