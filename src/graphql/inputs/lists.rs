@@ -100,18 +100,20 @@ fn where_input(document_type: &DocumentType) -> InputObject {
         ))
         .field(argument("not", nullable(&name), "This does not hold."))
         .field(filter_of("id", &id_type()));
-    // A field of these names cannot be told from a condition.
     let fields = indexed(document_type);
-    let fields = fields.filter(|field| !["and", "or", "not"].contains(&field.name.as_str()));
-    fields.fold(input, |input, field| {
-        let input = input.field(filter_of(&field.name, &field.ty));
-        match &field.renamed_from {
-            Some(from) => {
-                input.field(filter_of(from, &field.ty).deprecation(Some(&renamed(&field.name))))
-            }
-            None => input,
-        }
-    })
+    let filters = fields.flat_map(|field| {
+        let filter = |name: &str| filter_of(name, &field.ty);
+        let before = field.renamed_from.as_deref().filter(|name| !is_joint(name));
+        let before = before.map(|name| filter(name).deprecation(Some(&renamed(&field.name))));
+        let now = (!is_joint(&field.name)).then(|| filter(&field.name));
+        now.into_iter().chain(before)
+    });
+    filters.fold(input, InputObject::field)
+}
+
+/// Whether conditions are joined under this name. A field that has it is in no condition.
+fn is_joint(name: &str) -> bool {
+    ["and", "or", "not"].contains(&name)
 }
 
 fn filter_of(name: &str, ty: &FieldType) -> InputValue {

@@ -10,12 +10,10 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::{
     MongoContext,
-    error::{MongoError, code},
+    error::{MongoError, SNAPSHOT_UNAVAILABLE, code},
 };
 
 use crate::lock::Mutex;
-
-const SNAPSHOT_UNAVAILABLE: i32 = 246;
 
 /// The collections whose last read in a snapshot failed.
 #[derive(Default)]

@@ -21,7 +21,12 @@ use crate::store::{StoreError, codec::CodecError, collections::FollowError};
 
 const WRITE_CONFLICT: i32 = 112;
 const DUPLICATE_KEY: i32 = 11_000;
-const UNAUTHORIZED: i32 = 13;
+/// The user may not run the command.
+pub(super) const UNAUTHORIZED: i32 = 13;
+/// The database or the collection does not exist.
+pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
+/// What is read is younger than the snapshot.
+pub(super) const SNAPSHOT_UNAVAILABLE: i32 = 246;
 const OUT_OF_DISK_SPACE: i32 = 14_031;
 /// `setUserWriteBlockMode`.
 const USER_WRITES_BLOCKED: i32 = 371;

@@ -20,7 +20,7 @@ use tidegate_core::{
 
 use super::{
     MongoContext,
-    error::{MongoError, code},
+    error::{MongoError, NAMESPACE_NOT_FOUND, SNAPSHOT_UNAVAILABLE, UNAUTHORIZED, code},
     names::{LIVE, LIVE_END},
     reader::{SessionReader, text, unreadable},
 };
@@ -37,11 +37,7 @@ const PREFIX: &str = "list";
 const UNUSED_AFTER: Duration = Duration::from_secs(60);
 
 const BAD_VALUE: i32 = 2;
-const UNAUTHORIZED: i32 = 13;
-const NAMESPACE_NOT_FOUND: i32 = 26;
 const INDEX_NOT_FOUND: i32 = 27;
-/// The index is younger than the snapshot.
-const SNAPSHOT_UNAVAILABLE: i32 = 246;
 const NO_QUERY_EXECUTION_PLANS: i32 = 291;
 
 /// The name of an index. That by id is one of all types.
@@ -200,6 +196,7 @@ impl SessionReader<'_> {
 /// A hint that cannot be followed names an index that is not there yet.
 fn of_hint(failure: MongoError) -> MongoError {
     let is_about_hint = |error: &Error| match code(error) {
+        // The index is younger than the snapshot.
         Some(SNAPSHOT_UNAVAILABLE) => true,
         Some(BAD_VALUE | NO_QUERY_EXECUTION_PLANS) => error.to_string().contains("hint"),
         _ => false,

@@ -13,9 +13,9 @@ use mongodb::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    error::loggable,
+    error::{UNAUTHORIZED, loggable},
     opening::client_options,
-    server::{self, UNAUTHORIZED, unsyncable},
+    server::{self, unsyncable},
 };
 use crate::store::StoreError;
 

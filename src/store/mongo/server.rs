@@ -18,8 +18,8 @@ use thiserror::Error as ThisError;
 use tidegate_core::id::IdType;
 use tokio::time::timeout;
 
+pub(super) use self::collections::unsyncable;
 use self::diagnosis::diagnose;
-pub(super) use self::{collections::unsyncable, rights::UNAUTHORIZED};
 use super::opening::primary;
 use crate::store::{
     StoreError,

@@ -1,6 +1,7 @@
 //! `erase` that is killed while it works: devices lose nothing that is not erased, and the next run erases the rest.
 
 use std::{
+    fs,
     process::{Child, Stdio},
     thread::sleep,
     time::Duration,
@@ -19,7 +20,7 @@ use crate::harness::{Replica, mongod::until, with_secret};
 const DOCUMENTS: usize = 2_000;
 const OF_A_PUSH: usize = 250;
 
-/// Each run lives a little longer than the one before, so that some are killed between two transactions.
+/// On MongoDB each run lives a little longer than the one before.
 const LONGER: Duration = Duration::from_millis(100);
 const RUNS_MAX: u32 = 200;
 
@@ -62,13 +63,32 @@ async fn held(database: &Database) -> ClientSession {
     session
 }
 
+/// Lets a run live a little longer than the one before, so that some are killed between two transactions. On the embedded
+/// store it lives until the file has changed so many times.
+fn wait(erasing: &mut Child, place: &Place, nth: u32) {
+    if place.database.is_some() {
+        return sleep(nth * LONGER);
+    }
+    let file = place.directory.path().join("data/tidegate.redb");
+    let changed_at = || fs::metadata(&file).unwrap().modified().unwrap();
+    let mut last = changed_at();
+    let mut changes = 0;
+    while changes < nth && erasing.try_wait().unwrap().is_none() {
+        sleep(Duration::from_millis(1));
+        let now = changed_at();
+        changes += u32::from(now != last);
+        last = now;
+    }
+}
+
 /// Runs the command again and again, and kills it, until a run comes to its end. `is_half` checks what each one has left,
-/// and says whether it is a part of the work. On MongoDB the first run is certain to leave a part.
+/// and says whether it is a part of the work. It is at least once.
 async fn killed_until_it_is_done(
     place: &Place,
     arguments: &[&str],
     mut is_half: impl AsyncFnMut() -> bool,
 ) {
+    let mut halves = 0;
     if let Some(database) = &place.database {
         let mut session = held(database).await;
         let mut erasing = run(place, arguments);
@@ -76,14 +96,16 @@ async fn killed_until_it_is_done(
         erasing.kill().unwrap();
         assert!(!erasing.wait().unwrap().success());
         session.abort_transaction().await.unwrap();
+        halves += 1;
     }
-    for longer in 0..RUNS_MAX {
+    for nth in 0..RUNS_MAX {
         let mut erasing = run(place, arguments);
-        sleep(longer * LONGER);
+        wait(&mut erasing, place, nth);
         erasing.kill().unwrap();
         let ended = erasing.wait().unwrap();
-        is_half().await;
+        halves += u32::from(is_half().await);
         if ended.success() {
+            assert!(halves > 0, "some runs are killed in the middle");
             return;
         }
     }
@@ -122,7 +144,9 @@ async fn documents(mut place: Place) {
     let arguments: Vec<&str> = erased.iter().flat_map(|it| ["--document", it]).collect();
     killed_until_it_is_done(&place, &arguments, async || {
         let Some(database) = &place.database else {
-            return false;
+            let left = place.exported("alice");
+            let documents = left.iter().filter(|it| it["kind"] == "document");
+            return (2..DOCUMENTS).contains(&documents.count());
         };
         // What is gone for devices is gone in the collection, and the other way round.
         let tasks = database.collection::<Document>("tasks");

@@ -14,7 +14,7 @@ use crate::contract::{
 };
 
 /// All stages of a plan, the outermost first.
-fn stages(plan: &Document) -> Vec<String> {
+pub(super) fn stages(plan: &Document) -> Vec<String> {
     let inputs = plan.get_array("inputStages").into_iter().flatten();
     let below = inputs.chain(plan.get("inputStage"));
     let below = below.filter_map(Bson::as_document).flat_map(stages);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 use tidegate::store::{Snapshot, Store, StoreError};
 use tidegate_core::{
     id::Scope,
@@ -16,7 +16,7 @@ use tidegate_core::{
 };
 use tidegate_testkit::Random;
 
-use super::{Mongo, open};
+use super::{Mongo, feeds::stages, open};
 use crate::contract::{
     Backend,
     fixture::{entries, scope, write},
@@ -30,15 +30,6 @@ type Task @collection(name: "tasks") @scope(by: "{audience}")
   id: ID! audience: String! n: Int x: String b: Boolean at: DateTime tags: [String!]
 }
 "#;
-
-/// The stages of a plan.
-fn stages(plan: &Document) -> Vec<String> {
-    let inputs = plan.get_array("inputStages").into_iter().flatten();
-    let below = inputs.chain(plan.get("inputStage"));
-    let below = below.filter_map(Bson::as_document).flat_map(stages);
-    let stage = plan.get_str("stage").unwrap().to_owned();
-    std::iter::once(stage).chain(below).collect()
-}
 
 fn values(column: &str) -> Vec<KeyPart> {
     let text = |text: &str| Value::String(text.to_owned());

@@ -163,25 +163,17 @@ pub(super) fn read_reverse(
         return None;
     };
     let stored = outline(context.sdl, source);
-    let shape = stored.as_ref().map(|field| match &field.ty.shape {
-        Shape::List(item) => &item.shape,
-        shape => shape,
-    });
-    if !matches!(shape, Some(Shape::Scalar(Scalar::Id | Scalar::String))) {
+    if !stored
+        .as_ref()
+        .is_some_and(|field| holds_ids(&field.ty.shape))
+    {
         report.add(
             arguments.place("by"),
             format!("`{name}` lists by `{by}`, whose type is {}", source.ty),
             "list by a field of type ID or String, or a list of these, which holds this document's id",
         );
     }
-    let mut indexes = DirectiveArguments::all_of(&object.directives, "index");
-    let begins_an_index = indexes.any(|index| {
-        let fields = index.value("fields");
-        let first = fields.and_then(|fields| fields.as_list()?.first().and_then(|it| it.as_str()));
-        let alone = fields.and_then(|fields| fields.as_str());
-        first.or(alone) == Some(by)
-    });
-    if !begins_an_index {
+    if !begins_an_index(object, by) {
         report.add(
             arguments.place("by"),
             format!(
@@ -201,5 +193,25 @@ pub(super) fn read_reverse(
         target: TypeName::new(target).ok()?,
         by: stored?.stored_as,
         same_scope: same_scope.unwrap_or_default(),
+    })
+}
+
+/// Whether a field holds an id, or a list of them.
+fn holds_ids(shape: &Shape) -> bool {
+    let item = match shape {
+        Shape::List(item) => &item.shape,
+        shape => shape,
+    };
+    matches!(item, Shape::Scalar(Scalar::Id | Scalar::String))
+}
+
+/// Whether an `@index` of the type names the field first.
+fn begins_an_index(object: &ObjectTypeDefinition, field: &str) -> bool {
+    let mut indexes = DirectiveArguments::all_of(&object.directives, "index");
+    indexes.any(|index| {
+        let fields = index.value("fields");
+        let first = fields.and_then(|fields| fields.as_list()?.first().and_then(|it| it.as_str()));
+        let alone = fields.and_then(|fields| fields.as_str());
+        first.or(alone) == Some(field)
     })
 }

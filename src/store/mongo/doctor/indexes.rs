@@ -9,13 +9,10 @@ use mongodb::{
 use super::{
     super::{
         MongoContext,
-        error::{MongoError, code},
+        error::{MongoError, NAMESPACE_NOT_FOUND, UNAUTHORIZED, code},
     },
     Finding, Topic, or_good,
 };
-
-const NAMESPACE_NOT_FOUND: i32 = 26;
-const UNAUTHORIZED: i32 = 13;
 
 impl MongoContext {
     pub(in super::super) async fn indexes(&self) -> Result<Vec<Finding>, MongoError> {

@@ -10,7 +10,7 @@ use mongodb::{
 use super::{
     super::{
         MongoContext,
-        error::{MongoError, code, loggable},
+        error::{MongoError, UNAUTHORIZED, code, loggable},
     },
     Finding, Topic,
 };
@@ -19,8 +19,6 @@ use super::{
 const WINDOW_MIN_S: u32 = 24 * 60 * 60;
 /// MongoDB truncates the oplog some time before or after it has reached its size.
 const FULL: f64 = 0.9;
-
-const UNAUTHORIZED: i32 = 13;
 
 impl MongoContext {
     pub(super) async fn oplog(&self) -> Result<Finding, MongoError> {

@@ -5,11 +5,14 @@ use std::iter::once;
 use mongodb::{
     Client,
     bson::{Document, doc},
-    error::{Error, ErrorKind},
     options::ClientOptions,
 };
 
-use super::{ServerProblem, ServerRequirements, diagnosis::diagnose};
+use super::{
+    super::error::{UNAUTHORIZED, code},
+    ServerProblem, ServerRequirements,
+    diagnosis::diagnose,
+};
 use crate::store::finding::{Finding, Topic};
 
 /// On the collections of documents, the application's and Tidegate's.
@@ -21,9 +24,6 @@ const ON_DATABASE: [&str; 3] = ["listCollections", "changeStream", "find"];
 
 /// On the application's collections. Without it the gateway works, and searches for longer.
 const TO_RELATE: &str = "listIndexes";
-
-/// The code of a command that the user may not run.
-pub(in crate::store::mongo) const UNAUTHORIZED: i32 = 13;
 
 /// Which rights are missing.
 ///
@@ -175,13 +175,6 @@ fn documents(info: &Document, name: &str) -> Vec<Document> {
     list.iter()
         .filter_map(|item| item.as_document().cloned())
         .collect()
-}
-
-fn code(error: &Error) -> Option<i32> {
-    match &*error.kind {
-        ErrorKind::Command(command) => Some(command.code),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
