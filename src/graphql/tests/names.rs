@@ -19,13 +19,35 @@ fn embedded(name: &str) -> String {
     format!("type {name} {{ city: String }}\n")
 }
 
+fn schema(text: &str) -> Schema {
+    let model = Model::parse("model.graphql", text).unwrap();
+    let api = Api::new(&Arc::new(model), ApiOptions::default()).unwrap();
+    Schema::parse(api.sdl(), "schema.graphql").unwrap()
+}
+
 /// The types of the API of a model with the synced type `Zebra` and the embedded type `Zone`, by name.
 fn names() -> Vec<String> {
-    let text = format!("{GRANT}{}{}", synced("Zebra"), embedded("Zone"));
-    let model = Model::parse("model.graphql", &text).unwrap();
-    let api = Api::new(&Arc::new(model), ApiOptions::default()).unwrap();
-    let schema = Schema::parse(api.sdl(), "schema.graphql").unwrap();
+    let schema = schema(&format!("{GRANT}{}{}", synced("Zebra"), embedded("Zone")));
     schema.types.keys().map(ToString::to_string).collect()
+}
+
+#[test]
+fn fields_named_as_conditions_are_joined_leave_and_or_and_not_as_they_are() {
+    let model = r#"type Zebra @collection(name: "zebras") @scope(by: "public") @index(fields: ["and", "x"]) {
+        id: ID! and: Int x: Int @renamed(from: "or")
+    }"#;
+    let schema = schema(&format!("{GRANT}{model}"));
+    let conditions = schema.get_input_object("ZebraWhere").unwrap();
+    let fields = conditions.fields.iter();
+    let fields = fields.map(|(name, field)| format!("{name}: {}", field.ty));
+    let expected = [
+        "and: [ZebraWhere!]",
+        "or: [ZebraWhere!]",
+        "not: ZebraWhere",
+        "id: IDFilter",
+        "x: IntFilter",
+    ];
+    assert_eq!(fields.collect::<Vec<_>>(), expected);
 }
 
 /// The suffixes and prefixes with which `names` has `of`.
