@@ -22,7 +22,7 @@ export class Client {
     const names = Object.keys(model.types);
     Object.assign(client, { store, model, names, changed, gateway: new Gateway(session) });
     const kept = await store.load();
-    client.state = kept ?? { ...begin(crypto.randomUUID()), selection: model.changes };
+    client.state = { ...(kept ?? { ...begin(crypto.randomUUID()), selection: model.changes }), doubted: [] };
     if (!kept) await store.save(undefined, client.state);
     // The app selects other fields than before: all documents come once more (1.17).
     if (client.state.selection !== model.changes) {

@@ -116,8 +116,8 @@ export interface Status {
   readonly unsent: number;
   /**
    * The scopes of which this device held something else than the gateway when it last compared digests: none if it equals the
-   * gateway, undefined before the first comparison or while a scope has no digest. Each is read again; one that stays here
-   * differs after that too.
+   * gateway, undefined before the first comparison of a start or while a scope has no digest. Each is read again, once a
+   * start; one that stays here differs after that too.
    */
   readonly differing: readonly string[] | undefined;
   /**

@@ -209,6 +209,20 @@ test("1.18 what has changed without a step is found after the next start", async
   assert.deepEqual(await compared(device, theirs), ["s"]);
 });
 
+test("1.18 a scope that was asked for in vain is asked for again after the next start", async () => {
+  const device = await deviceWith(upsert("a", 1));
+  const theirs = says({ s: digestOf({ Task: { a: 1, lost: 1 } }) });
+  await device.pull(theirs);
+  await device.pull(theirs);
+  assert.deepEqual((await device.meta()).differing, { s: false });
+  await device.do({ is: "lead" });
+  assert.equal((await device.meta()).differing, null, "nothing is compared yet");
+  await device.sweep();
+  assert.deepEqual(await device.pull(theirs), [{ do: "reread" }]);
+  await device.pull(theirs);
+  assert.deepEqual([device.reread, (await device.meta()).differing], [["s"], { s: false }]);
+});
+
 test("1.18 a database of a client without digests is counted first", async () => {
   const device = await deviceWith(upsert("a", 1), upsert("b", 1));
   await device.storage.step(
