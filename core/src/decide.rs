@@ -9,6 +9,7 @@ mod items;
 mod merge;
 mod retired;
 mod rights;
+mod server;
 mod text;
 mod update;
 mod work;
@@ -25,7 +26,7 @@ use crate::{
     model::{DocumentType, Model, Operation, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
-    value::{Document, Timestamp, Value, document_bytes, longest_list},
+    value::{Document, Timestamp, document_bytes, longest_list},
 };
 
 /// How far ahead of the server's clock a client's `changedAt` may be before it is clamped, in milliseconds.
@@ -373,18 +374,6 @@ impl DecisionContext<'_> {
     fn scope_for(&self, change: &Change, document: &Document) -> Result<Scope, Rejection> {
         grant::scope_of(self.document_type, &change.key.id, document)
             .map_err(|error| Rejection::new(RejectionCode::InvalidScope, error.to_string()))
-    }
-
-    /// Writes the time of the change where the model has a field for it.
-    fn stamp_time(&self, entry: &mut Entry) {
-        let DocumentType { upkeep, .. } = self.document_type;
-        let field = upkeep.updated_at_field.as_deref();
-        let field = field.and_then(|name| self.document_type.stored_field(name));
-        if let Some((field, body)) = field.zip(entry.body.as_mut()) {
-            let name = &field.stored_as;
-            body.insert(name.clone(), Value::DateTime(self.now));
-            entry.field_versions.insert(name.clone(), entry.version);
-        }
     }
 
     /// The version and run that a change by this writer gives to `entry`.

@@ -10,6 +10,7 @@ mod relation;
 mod rights;
 mod scalar;
 mod scope;
+mod server;
 mod template;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -26,6 +27,7 @@ pub use self::{
     rights::{OWNER, Operation, Role, RoleSet, Roles, TypeRights},
     scalar::Scalar,
     scope::{ScopeTemplate, Segment, is_canonical},
+    server::ServerValue,
     template::{FillError, Placeholder, Template, TemplateError},
 };
 use crate::{
@@ -310,6 +312,8 @@ pub struct Field {
     pub default: Option<DefaultValue>,
     /// Clients cannot set it.
     pub read_only: bool,
+    /// What the gateway keeps in it (`@server`), so that it is read-only.
+    pub server: Option<ServerValue>,
     /// Clients set it at creation only (`@immutable`).
     pub immutable: bool,
     /// The roles that may write it, if not all that may write the document (`@access`).

@@ -102,6 +102,10 @@ pub enum Mutant {
     FieldsFree,
     /// 4.14: a create that meets a living document needs no UPDATE.
     CreateOverwrites,
+    /// 4.15: the gateway sets none of the fields that it keeps.
+    ServerFieldsStay,
+    /// 4.15: a change of a document sets who created it, and when.
+    CreationMoves,
     /// 6.1: a ring releases writes in the order of their arrival.
     NoHoldBack,
     /// 6.3: rings continue after a restart of the tail.

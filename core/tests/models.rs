@@ -30,7 +30,7 @@ macro_rules! wrong {
     )*};
 }
 
-wrong! { syntax, directives, foreign, definitions, names, roots, fields, defaults, constraints, merges, types, templates, indexes, relations, evolution, keys, rights }
+wrong! { syntax, directives, foreign, definitions, names, roots, fields, defaults, constraints, merges, types, templates, indexes, relations, evolution, keys, rights, server }
 
 #[test]
 fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {

@@ -52,8 +52,8 @@ pub struct Erased {
 type Rewrite = Arc<dyn Fn(&Loaded) -> (Writes, usize) + Send + Sync>;
 
 impl Eraser {
-    /// Erases what names a person: clients, conflicts of the person's changes, and the author of versions. Documents stay
-    /// as they are. `progress` gets the number of entries that each step passes.
+    /// Erases what names a person: clients, conflicts of the person's changes, the author of versions, and the fields in
+    /// which the gateway keeps users. Documents stay as they are otherwise. `progress` gets the number of entries that each step passes.
     ///
     /// # Errors
     /// [`StoreError`]; what was erased before stays erased.
@@ -191,7 +191,9 @@ impl Eraser {
         let mut count = 0;
         while let Some(step) = entries.next().await? {
             progress(step.len());
-            let named = step.iter().filter(|entry| erasure.is_in_entry(entry));
+            let named = step
+                .iter()
+                .filter(|entry| erasure.is_in_entry(&self.model, entry));
             let named = named.map(|entry| entry.key.clone()).collect();
             count += self.rewrite(named, &strike).await?;
         }

@@ -119,7 +119,7 @@ impl Export {
         Ok(())
     }
 
-    /// An entry that the person wrote, or that is a membership of the person's.
+    /// An entry that the person wrote, that is a membership of the person's, or in which the gateway names the person.
     fn entry(&self, entry: &Entry) -> Option<Value> {
         let user = Some(&self.user);
         let is_own = |version: &Version| {
@@ -130,10 +130,14 @@ impl Export {
         let is_member = membership.is_some_and(|it| it.user == self.user);
         let has_given = membership.is_some_and(|it| it.giver.as_ref() == user);
         let has_written = entry.writers.keys().any(is_own);
-        if !(is_member || has_given || has_written) {
+        let document_type = self.model.stored_type(&entry.key.type_name);
+        let body = entry.body.as_ref();
+        let named = document_type.zip(body).into_iter();
+        let named = named.flat_map(|(it, body)| it.fields_naming(&self.user, body));
+        let named: Vec<&str> = named.map(|field| field.name.as_str()).collect();
+        if !(is_member || has_given || has_written) && named.is_empty() {
             return None;
         }
-        let document_type = self.model.stored_type(&entry.key.type_name);
         let wrote = entry.field_versions.iter();
         let wrote = wrote.filter(|(_, version)| is_own(version));
         let wrote: Vec<&str> = wrote
@@ -147,9 +151,10 @@ impl Export {
             "version": entry.version.0,
             "changedAt": entry.at.to_string(),
             "wroteFields": wrote,
+            "namedInFields": named,
             "isMembershipOf": is_member,
             "gaveMembership": has_given,
-            "document": entry.body.as_ref().map(|body| self.document(&entry.key, body)),
+            "document": body.map(|body| self.document(&entry.key, body)),
         }))
     }
 

@@ -294,7 +294,7 @@ impl<'a> NewDocument<'a> {
             withheld: false,
             at: context.now,
         };
-        context.stamp_time(&mut entry);
+        context.keep_server_fields(&mut entry);
         Decision::write(status, entry, None)
     }
 }

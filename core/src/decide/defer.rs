@@ -106,11 +106,15 @@ impl Rebase<'_> {
             _ => entry.body.clone().unwrap_or_default(),
         };
         document.extend(fields.clone());
+        document.extend(context.server_fields(entry));
         check_bytes("the document", &document)?;
         match grant::scope_of(context.document_type, &change.key.id, &document) {
             Ok(scope) if scope == entry.scope => Ok(Some(scope)),
             Ok(scope) => {
-                context.check_create(change, &document, &scope)?;
+                match entry.body {
+                    Some(_) => context.check_enter(&change.key.id, &document, &scope)?,
+                    None => context.check_create(change, &document, &scope)?,
+                }
                 Ok(Some(scope))
             }
             Err(error) if entry.body.is_some() => Err(Rejection::new(

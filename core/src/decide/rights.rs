@@ -67,6 +67,11 @@ impl DecisionContext<'_> {
         rights.owns(user, id, document)
     }
 
+    /// Whether a document that the caller creates is the caller's own. The gateway names its creator.
+    fn owns_new(&self, id: &DocumentId, document: &Document) -> bool {
+        self.document_type.rights.owner_is_creator || self.owns(id, document)
+    }
+
     /// Whether the document of an entry is the caller's own. A tombstone is that of the user who created the document.
     pub(super) fn owns_entry(&self, entry: &Entry) -> bool {
         match &entry.body {
@@ -92,15 +97,25 @@ impl DecisionContext<'_> {
         self.check(Operation::Update, &entry.scope, self.owns_entry(entry))
     }
 
-    /// Whether the caller may put the document into `scope`.
+    /// Whether the caller may create the document in `scope`.
     pub(super) fn check_create(
         &self,
         change: &Change,
         document: &Document,
         scope: &Scope,
     ) -> Result<(), Rejection> {
-        let owns = self.owns(&change.key.id, document);
+        let owns = self.owns_new(&change.key.id, document);
         self.check(Operation::Create, scope, owns)
+    }
+
+    /// Whether the caller may bring a living document into `scope`.
+    pub(super) fn check_enter(
+        &self,
+        id: &DocumentId,
+        document: &Document,
+        scope: &Scope,
+    ) -> Result<(), Rejection> {
+        self.check(Operation::Create, scope, self.owns(id, document))
     }
 
     /// Whether the caller may give these values to a new document in `scope`.
@@ -114,7 +129,7 @@ impl DecisionContext<'_> {
         if !rights.has_field_rules || is_active(Mutant::FieldsFree) {
             return Ok(());
         }
-        let owns = self.owns(&change.key.id, document);
+        let owns = self.owns_new(&change.key.id, document);
         if rights.owner_is_id() && !owns {
             return Err(not_the_owner("id"));
         }
@@ -141,7 +156,7 @@ impl DecisionContext<'_> {
                 self.check(Operation::Delete, &entry.scope, owns)?;
             }
             if !is_active(Mutant::OldScopeOnly) {
-                self.check(Operation::Create, entered, self.owns(id, after))?;
+                self.check_enter(id, after, entered)?;
             }
         }
         if entered.is_some() && (is_new_only || self.document_type.rights.is_of_scopes()) {

@@ -323,7 +323,7 @@ impl Rebase<'_> {
         next.scope = scope;
         next.membership = grant::membership_of(context.document_type, &change.key.id, &body);
         next.body = Some(body);
-        context.stamp_time(&mut next);
+        context.keep_server_fields(&mut next);
         next.writers
             .insert(version, context.writer(change, previous));
         prune_writers(&mut next);

@@ -16,6 +16,7 @@ mod report;
 mod rights;
 mod roots;
 mod sdl;
+mod server;
 mod stored_types;
 mod templates;
 mod types;

@@ -210,6 +210,8 @@ pub struct TypeRights {
     pub delete: RoleSet,
     /// The stored name of the field that names a document's owner (`@owner`).
     pub owner: Option<String>,
+    /// Whether that is the field in which the gateway names the creator.
+    pub owner_is_creator: bool,
     /// Whether a field has rules of its own: it names the owner, or has `@immutable` or `@access`.
     pub has_field_rules: bool,
 }
@@ -222,6 +224,7 @@ impl Default for TypeRights {
             update: RoleSet::WRITE,
             delete: RoleSet::WRITE,
             owner: None,
+            owner_is_creator: false,
             has_field_rules: false,
         }
     }

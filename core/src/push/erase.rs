@@ -13,7 +13,7 @@ use crate::{
     inbox::InboxRecord,
     model::Model,
     transaction::{Loaded, Writes},
-    value::Timestamp,
+    value::{Timestamp, Value},
 };
 
 /// The user under whose name the last ids of erased clients are kept.
@@ -29,12 +29,25 @@ pub struct Erasure {
 }
 
 impl Erasure {
-    /// Whether the entry says that the person wrote it, or gave what it gives.
-    pub fn is_in_entry(&self, entry: &Entry) -> bool {
+    /// Whether the entry says that the person wrote it, or gave what it gives, or the gateway has named the person in the
+    /// document.
+    pub fn is_in_entry(&self, model: &Model, entry: &Entry) -> bool {
         let user = Some(&self.user);
         let giver = entry.membership.as_ref();
         let giver = giver.and_then(|membership| membership.giver.as_ref());
-        giver == user || entry.writers.values().any(|it| it.user.as_ref() == user)
+        giver == user
+            || entry.writers.values().any(|it| it.user.as_ref() == user)
+            || !self.names_in(model, entry).is_empty()
+    }
+
+    /// The stored names of the fields in which the gateway has named the person.
+    fn names_in(&self, model: &Model, entry: &Entry) -> Vec<String> {
+        let document_type = model.stored_type(&entry.key.type_name);
+        let Some((document_type, body)) = document_type.zip(entry.body.as_ref()) else {
+            return Vec::new();
+        };
+        let fields = document_type.fields_naming(&self.user, body);
+        fields.map(|field| field.stored_as.clone()).collect()
     }
 
     /// Whether the conflict is one of the person's changes, or was settled by the person.
@@ -46,11 +59,27 @@ impl Erasure {
     }
 
     /// Removes the person's name from the loaded entries. Their documents and versions stay as they are, with what other
-    /// services have written meanwhile. Returns also how many entries changed.
+    /// services have written meanwhile. A document in which the gateway has named the person gets a version by nobody that
+    /// has null there. Returns also how many entries changed.
     pub fn strike(&self, model: &Model, now: Timestamp, loaded: &Loaded) -> (Writes, usize) {
         rewritten(model, now, loaded, |entry| {
-            self.is_in_entry(entry).then(|| self.struck(entry))
+            let is_named = self.is_in_entry(model, entry);
+            is_named.then(|| self.unnamed(model, now, self.struck(entry)))
         })
+    }
+
+    fn unnamed(&self, model: &Model, now: Timestamp, mut entry: Entry) -> Entry {
+        let fields = self.names_in(model, &entry);
+        if fields.is_empty() {
+            return entry;
+        }
+        next_version(&mut entry, now);
+        for name in fields {
+            entry.field_versions.insert(name.clone(), entry.version);
+            entry.body.get_or_insert_default().insert(name, Value::Null);
+        }
+        prune_writers(&mut entry);
+        entry
     }
 
     fn struck(&self, entry: &Entry) -> Entry {
@@ -125,13 +154,18 @@ fn emptied(entry: &Entry, now: Timestamp) -> Option<Entry> {
     let writers = next.writers.values_mut();
     writers.for_each(|writer| *writer = nobody(writer.edited_at));
     if !is_tombstone {
-        next.version = entry.version.next().unwrap_or(entry.version);
-        next.run = next.version;
-        next.at = now;
-        next.writers.insert(next.version, nobody(now));
+        next_version(&mut next, now);
     }
     prune_writers(&mut next);
     Some(next)
+}
+
+/// Gives an entry a version by nobody.
+fn next_version(entry: &mut Entry, now: Timestamp) {
+    entry.version = entry.version.next().unwrap_or(entry.version);
+    entry.run = entry.version;
+    entry.at = now;
+    entry.writers.insert(entry.version, nobody(now));
 }
 
 /// Takes over what others wrote, as every commit does that writes their documents, and rewrites the entries on top.

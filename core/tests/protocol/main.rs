@@ -35,6 +35,7 @@ mod records;
 mod revocations;
 mod rights;
 mod senders;
+mod server_fields;
 mod sight;
 mod stamps;
 mod starts;

@@ -13,7 +13,7 @@ use super::{
     report::{DiagnosticReport, did_you_mean},
     rights,
     sdl::Sdl,
-    stored_types,
+    server, stored_types,
 };
 use crate::model::{
     Constraint, DefaultValue, Field, FieldType, MergeStrategy, Model, Roles, STORED_ID, Scalar,
@@ -94,6 +94,7 @@ pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Fie
         stored_before: stored_before.map(str::to_owned),
         default: None,
         read_only: false,
+        server: None,
         immutable: false,
         writers: None,
         constraint: Default::default(),
@@ -141,6 +142,7 @@ fn read(
         id_type: bson,
         ..constraint
     };
+    let server = server::read(owner, definition, &outline.ty, report);
     let default = DirectiveArguments::of(directives, "default").and_then(|arguments| {
         let target = defaults::DefaultTarget {
             name: &definition.name,
@@ -160,7 +162,8 @@ fn read(
         deprecated: deprecation(DirectiveArguments::of(directives, "deprecated")),
         retired: directives.has("retired"),
         default,
-        read_only: directives.has("readOnly"),
+        read_only: directives.has("readOnly") || server.is_some(),
+        server,
         immutable: directives.has("immutable"),
         writers: rights::read_writers(definition, context.roles),
         constraint,

@@ -40,8 +40,12 @@ pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static
         "map" | "mapsto" | "alias" | "column" => {
             "write @stored(as: …), which names the field in the stored document"
         }
-        "createdat" | "updatedat" | "timestamp" | "date" | "versioned" | "version" => {
-            "remove it: the generated API has syncVersion and syncChangedAt; other times are ordinary fields of type DateTime"
+        "createdat" => "write @server(value: CREATED_AT) on a field of type DateTime",
+        "updatedat" => "write @server(value: UPDATED_AT) on a field of type DateTime",
+        "createdby" => "write @server(value: CREATED_BY) on a field of type ID",
+        "updatedby" => "write @server(value: UPDATED_BY) on a field of type ID",
+        "timestamp" | "date" | "versioned" | "version" => {
+            "remove it: the generated API has syncVersion and syncChangedAt; other times are fields of type DateTime, kept by the gateway with @server"
         }
         "readonly" => "write @readOnly",
         "db" | "length" | "range" | "validate" | "pattern" | "email" | "min" | "max" => {

@@ -19,8 +19,8 @@ use super::{
     templates,
 };
 use crate::model::{
-    Field, GrantedRole, OWNER, Operation, Role, RoleSet, Roles, STORED_ID, Scalar, Shape, Template,
-    TypeRights,
+    Field, GrantedRole, OWNER, Operation, Role, RoleSet, Roles, STORED_ID, Scalar, ServerValue,
+    Shape, Template, TypeRights,
 };
 
 /// The name of a role as a model writes it: a name, or a text where an identity provider has other characters.
@@ -191,7 +191,11 @@ pub(super) fn read(
         }
     }
     let has_rule = |field: &Field| field.immutable || field.writers.is_some();
+    let is_creator = |field: &Field| {
+        field.server == Some(ServerValue::CreatedBy) && owner.as_ref() == Some(&field.stored_as)
+    };
     TypeRights {
+        owner_is_creator: fields.iter().any(is_creator),
         has_field_rules: owner.is_some() || fields.iter().any(has_rule),
         owner,
         ..rights
@@ -222,12 +226,14 @@ fn read_owner(
     let shape = sdl.field_type(&definition.ty).map(|ty| ty.shape);
     let problem = match shape {
         Some(Shape::Scalar(Scalar::Id | Scalar::String)) => {
-            match definition.directives.has("retired") {
-                true => "is retired".to_owned(),
-                false => {
-                    let field = fields.iter().find(|field| field.name == by);
-                    return field.map(|field| field.stored_as.clone());
-                }
+            let field = fields.iter().find(|field| field.name == by);
+            let server = field.and_then(|field| field.server);
+            if definition.directives.has("retired") {
+                "is retired".to_owned()
+            } else if server == Some(ServerValue::UpdatedBy) {
+                "names another user with each change".to_owned()
+            } else {
+                return field.map(|field| field.stored_as.clone());
             }
         }
         // The field's own check reports a type that cannot be stored.

@@ -228,6 +228,17 @@ impl FieldTemplates<'_> {
                 "remove @retired, or let the template name another field".into(),
             ));
         }
+        if field.directives.has("server") {
+            return Err((
+                format!(
+                    "the template names `{name}`, which is @server, and is set once the change is decided"
+                ),
+                format!(
+                    "name a field that is set before, such as `owner: {}! @default(value: \"{{sub}}\")`",
+                    field.ty.inner_named_type()
+                ),
+            ));
+        }
         // The field's own check reports a type that cannot be stored.
         let Some(ty) = self.sdl.field_type(&field.ty) else {
             return Ok(());

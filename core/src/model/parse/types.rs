@@ -178,7 +178,7 @@ fn check_settable(
                 "the type {} has no field that a client can set",
                 object.name
             ),
-            "give it a field besides `id` that is not @readOnly",
+            "give it a field besides `id` that is neither @readOnly nor @server",
         );
     }
 }
@@ -302,7 +302,7 @@ pub(super) fn report_idle_directives(
     reason: &str,
     report: &mut DiagnosticReport<'_>,
 ) {
-    const STORED: [&str; 13] = [
+    const STORED: [&str; 14] = [
         "merge",
         "immutable",
         "access",
@@ -310,6 +310,7 @@ pub(super) fn report_idle_directives(
         "bson",
         "default",
         "readOnly",
+        "server",
         "constraint",
         "reference",
         "reverse",

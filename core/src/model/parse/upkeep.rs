@@ -3,7 +3,7 @@
 //! [`crate::decide`] writes a field that the model names, and a store the others.
 
 use super::{directives::DirectiveArguments, report::DiagnosticReport};
-use crate::model::{Field, STORED_ID, Scalar, Shape, Upkeep};
+use crate::model::{Field, STORED_ID, Scalar, ServerValue, Shape, Upkeep};
 
 const VERSION: &str = "versionField";
 const UPDATED_AT: &str = "updatedAtField";
@@ -57,9 +57,9 @@ pub(super) fn read(
     }
     if let Some(name) = &upkeep.updated_at_field
         && let Some(field) = modelled(name)
-        && !(field.ty.shape == Shape::Scalar(Scalar::DateTime) && field.read_only)
+        && let Some(problem) = unsuited(field)
     {
-        let problem = format!("holds the field `{}`, which others set too", field.name);
+        let problem = format!("holds the field `{}`, which {problem}", field.name);
         let hint = format!(
             "write `{}: DateTime @readOnly`, or remove the field from the model",
             field.name
@@ -67,6 +67,16 @@ pub(super) fn read(
         refuse(UPDATED_AT, name, &problem, &hint);
     }
     upkeep
+}
+
+/// Why a field of the model is not the one for the time of the last write.
+fn unsuited(field: &Field) -> Option<&'static str> {
+    let is_time = field.ty.shape == Shape::Scalar(Scalar::DateTime);
+    match field.server {
+        Some(ServerValue::CreatedAt) => Some("stays as it was created"),
+        _ if is_time && field.read_only => None,
+        _ => Some("others set too"),
+    }
 }
 
 /// Why the gateway cannot write to a field of this name.

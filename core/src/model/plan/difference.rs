@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::id::IdType;
+use crate::{id::IdType, model::ServerValue};
 
 /// How one model differs from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +152,15 @@ pub enum Difference {
         /// Whether they can no longer.
         is_new: bool,
     },
+    /// The gateway keeps something else in the field, or nothing.
+    Server {
+        /// What it kept before.
+        from: Option<ServerValue>,
+        /// What it keeps now.
+        to: Option<ServerValue>,
+        /// Whether clients can no longer set it.
+        is_closed: bool,
+    },
     /// Clients no longer write it.
     Retired,
     /// It was retired, and is in use again.
@@ -213,6 +222,7 @@ impl Difference {
             | Self::Merge
             | Self::Key
             | Self::ReadOnly { .. }
+            | Self::Server { .. }
             | Self::Retired
             | Self::Restored => Class::Served,
             Self::TypeRemoved { gives_access, .. } => match gives_access {
@@ -279,6 +289,11 @@ impl Difference {
             ),
             Self::References { is_gone: true } => Some(
                 "operations of old apps that name what is gone fail; keep it with `@retired` until no old app is in use",
+            ),
+            Self::Server {
+                is_closed: true, ..
+            } => Some(
+                "inputs of old apps that set it fail, and block what such an app has queued; add another field that is `@server`, and retire this one",
             ),
             Self::ReadOnly { is_new: true } => Some(
                 "inputs of old apps that set it fail, and block what such an app has queued; add another field that is `@readOnly`, and retire this one",
@@ -397,6 +412,14 @@ impl fmt::Display for Difference {
             Self::Key => f.write_str("has another `@key`"),
             Self::ReadOnly { is_new: true } => f.write_str("`@readOnly` is new"),
             Self::ReadOnly { is_new: false } => f.write_str("`@readOnly` is gone"),
+            Self::Server { from, to, .. } => match (from, to) {
+                (from, Some(to)) => {
+                    let value = to.name();
+                    write!(f, "is `@server(value: {value})`")?;
+                    from.map_or(Ok(()), |from| write!(f, ", was {}", from.name()))
+                }
+                (_, None) => f.write_str("`@server` is gone"),
+            },
             Self::Retired => f.write_str("is retired"),
             Self::Restored => f.write_str("is no longer retired"),
         }

@@ -132,12 +132,7 @@ impl<'m> Comparison<'m> {
             ),
             differs(old.merge != new.merge, Difference::Merge),
             differs(old.key != new.key, Difference::Key),
-            differs(
-                old.read_only != new.read_only,
-                Difference::ReadOnly {
-                    is_new: new.read_only,
-                },
-            ),
+            settable(old, new),
             differs(!old.retired && new.retired, Difference::Retired),
             differs(old.retired && !new.retired, Difference::Restored),
         ];
@@ -216,6 +211,21 @@ fn differs(differs: bool, difference: Difference) -> Option<Difference> {
 fn rights<'m>(model: &'m Model, field: &Field) -> (bool, Option<Vec<&'m str>>) {
     let names = |writers| model.roles.names(writers).collect();
     (field.immutable, field.writers.map(names))
+}
+
+/// Whether clients can no longer set the field, or can again, or the gateway keeps something else in it.
+fn settable(old: &Field, new: &Field) -> Option<Difference> {
+    if old.server != new.server {
+        return Some(Difference::Server {
+            from: old.server,
+            to: new.server,
+            is_closed: new.read_only && !old.read_only,
+        });
+    }
+    let difference = Difference::ReadOnly {
+        is_new: new.read_only,
+    };
+    differs(old.read_only != new.read_only, difference)
 }
 
 fn renamed(old: &Field, new: &Field) -> Option<Difference> {

@@ -323,6 +323,11 @@ fn each_change_of_a_model_has_a_class() {
             &["Task.due: `@readOnly` is new [Served, warned]"],
         ),
         (
+            "due: DateTime",
+            "due: DateTime @server(value: UPDATED_AT)",
+            &["Task.due: is `@server(value: UPDATED_AT)` [Served, warned]"],
+        ),
+        (
             "enum State { open",
             "enum State { open late",
             &["State.late: is new [InStep]"],
