@@ -31,6 +31,8 @@ pub(crate) use self::{references::IdsByCollection, values::IdValue};
 const VERSION_FIELD: &str = "__v";
 /// The field in which libraries keep when a document was last written.
 const UPDATED_AT_FIELD: &str = "updatedAt";
+/// The field in which they keep when it was created.
+const CREATED_AT_FIELD: &str = "createdAt";
 
 /// The places in documents of which something is kept, of all collections together. A place takes up to 2 KiB.
 const PLACES_MAX: usize = 50_000;
@@ -196,15 +198,7 @@ impl Drawn {
             .fields
             .get(VERSION_FIELD)
             .is_some_and(|it| is_whole_number(&it.value));
-        let is_stamped = |field: &&mut FieldDraft| {
-            field.stored_as == UPDATED_AT_FIELD && field.holds == Holds::Scalar("DateTime")
-        };
-        let is_alone = fields.len() == 1;
-        let updated_at = fields.iter_mut().find(is_stamped).filter(|_| !is_alone);
-        if let Some(field) = updated_at {
-            // The gateway sets it, and a required field of which clients know nothing needs a default.
-            (field.read_only, field.required) = (true, false);
-        }
+        keep_times(&mut fields);
         let updated_at = fields.iter().find(|field| field.read_only);
         let collection = CollectionDraft {
             name: sample.name.clone(),
@@ -244,6 +238,25 @@ impl Drawn {
         references::relate(&mut self.types, found);
         scopes::propose(&mut self.types);
         sdl::print(&self)
+    }
+}
+
+/// Lets the gateway keep the times that libraries keep, so that they need not be required. A type needs another field.
+fn keep_times(fields: &mut [FieldDraft]) {
+    let place = |fields: &[FieldDraft], name| {
+        let is_time = |field: &FieldDraft| {
+            field.stored_as == name && field.holds == Holds::Scalar("DateTime")
+        };
+        fields.iter().position(is_time)
+    };
+    let Some(updated_at) = place(fields, UPDATED_AT_FIELD).filter(|_| fields.len() > 1) else {
+        return;
+    };
+    fields[updated_at].read_only = true;
+    fields[updated_at].required = false;
+    if let Some(created_at) = place(fields, CREATED_AT_FIELD).filter(|_| fields.len() > 2) {
+        fields[created_at].server = Some("CREATED_AT");
+        fields[created_at].required = false;
     }
 }
 

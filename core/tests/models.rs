@@ -9,7 +9,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tidegate_core::{
     id::IdType,
-    model::{ConflictRule, Diagnostics, Format, MergeStrategy, Model, Overlap, Policy},
+    model::{
+        ConflictRule, Diagnostics, Format, MergeStrategy, Model, Overlap, Policy, ServerValue,
+    },
 };
 
 const GRANT: &str = "extend schema @grant(scope: \"user:{sub}\", access: WRITE)";
@@ -114,6 +116,12 @@ fn every_name_a_directive_takes_has_its_meaning() {
             (rule.policy, &rule.client_may_choose[..]),
             (policy, &[policy][..])
         );
+    }
+    for (name, value) in ServerValue::NAMES {
+        let ty = if value.is_user() { "ID" } else { "DateTime" };
+        let task = task("", "", &format!("kept: {ty} @server(value: {name})"));
+        let kept = &task.fields[0];
+        assert_eq!((kept.server, kept.read_only), (Some(value), true));
     }
     for (name, overlap) in [
         ("SERVER_WINS", Overlap::ServerWins),

@@ -108,6 +108,10 @@ type Board @collection(name: "boards") @scope(by: "all") @conflict(policy: CLIEN
   author: String!
   sealed: String @immutable
   title: String
+  born: DateTime @server(value: CREATED_AT)
+  touched: DateTime @server(value: UPDATED_AT)
+  maker: String @server(value: CREATED_BY)
+  editor: String @server(value: UPDATED_BY)
 }
 
 type Member @collection(name: "members") @scope(by: "all") @conflict(policy: CLIENT_WINS)

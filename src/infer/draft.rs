@@ -60,6 +60,8 @@ pub(super) struct FieldDraft {
     pub(super) is_whole: bool,
     pub(super) reference: Option<ReferenceDraft>,
     pub(super) read_only: bool,
+    /// What the gateway keeps in it.
+    pub(super) server: Option<&'static str>,
 }
 
 /// A field that shows the document whose id another field holds.

@@ -173,6 +173,9 @@ fn field_definition(field: &FieldDraft) -> String {
     if field.read_only {
         text += " @readOnly";
     }
+    if let Some(value) = field.server {
+        text += &format!(" @server(value: {value})");
+    }
     if !notes.is_empty() {
         text += &format!("  # {}", notes.join("; "));
     }

@@ -169,6 +169,7 @@ impl Shapes<'_> {
             is_whole: decided.is_whole,
             reference: None,
             read_only: false,
+            server: None,
         })
     }
 

@@ -338,4 +338,7 @@ fn the_fields_that_mongoose_keeps_are_named_to_the_gateway() {
     let collection = "@collection(name: \"orders\", idType: OBJECT_ID, versionField: \"__v\", updatedAtField: \"updatedAt\")";
     assert!(text.contains(collection), "{text}");
     assert!(!text.contains("  v: "), "{text}");
+    let times = "  createdAt: DateTime @server(value: CREATED_AT)\n";
+    assert!(text.contains(times), "{text}");
+    assert!(text.contains("  updatedAt: DateTime @readOnly\n"), "{text}");
 }

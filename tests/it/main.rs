@@ -37,6 +37,7 @@ mod push;
 mod queries;
 mod schema;
 mod serve;
+mod server_fields;
 mod stored_names;
 mod stored_types;
 mod story;

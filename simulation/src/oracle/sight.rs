@@ -136,7 +136,7 @@ impl Sight {
     }
 
     /// A board is created by its author, whom it names for good. Its author alone changes it, but for what is sealed, and
-    /// nobody deletes it.
+    /// nobody deletes it. The gateway keeps who made and last edited it, and when (rules.md 4.15).
     fn judge_board(&self, before: Option<&Entry>, after: &Entry) -> Judged {
         let field = |entry: &Entry, name: &str| {
             let body = entry.body.as_ref();
@@ -144,13 +144,29 @@ impl Sight {
         };
         let author = Some(Value::String(self.user.to_string()));
         let is_authors = field(before.unwrap_or(after), "author") == author;
-        let stays = |before: &Entry| {
-            ["author", "sealed"]
-                .into_iter()
-                .all(|name| field(before, name) == field(after, name))
+        let stays = |before: &Entry, names: [&str; 2]| {
+            let mut names = names.into_iter();
+            names.all(|name| field(before, name) == field(after, name))
         };
-        let right = is_authors && !after.is_deleted() && before.is_none_or(stays);
+        let is_as_before = before.is_none_or(|before| stays(before, ["author", "sealed"]));
+        let right = is_authors && !after.is_deleted() && is_as_before;
         expect(right, Property::Allowed, || {
+            format!("{} made {after:?} of {before:?}", self.user)
+        })?;
+        let at = |entry: &Entry, name: &str| match field(entry, name) {
+            Some(Value::DateTime(at)) => Some(at),
+            _ => None,
+        };
+        let is_kept = field(after, "editor") == author
+            && at(after, "touched") >= Some(after.at)
+            && match before {
+                Some(before) => {
+                    stays(before, ["born", "maker"])
+                        && at(after, "touched") >= at(before, "touched")
+                }
+                None => at(after, "born") == Some(after.at) && field(after, "maker") == author,
+            };
+        expect(is_kept, Property::Exact, || {
             format!("{} made {after:?} of {before:?}", self.user)
         })
     }

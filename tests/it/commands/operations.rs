@@ -251,6 +251,10 @@ fn the_committed_modules_for_the_client_are_what_operations_prints() {
             "packages/client/test/models/harbour.ts",
         ),
         (
+            "tests/it/models/kept.graphql",
+            "packages/client/test/models/kept.ts",
+        ),
+        (
             "conformance/model.graphql",
             "packages/client/test/models/conformance.ts",
         ),

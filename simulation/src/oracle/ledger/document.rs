@@ -383,8 +383,15 @@ impl<'l> Account<'l> {
             });
         };
         let names: BTreeSet<&String> = body.keys().chain(self.body.keys()).collect();
+        // No edit says what the gateway keeps.
+        let is_server = |name: &str| {
+            let field = self.document_type.stored_field(name);
+            field.is_some_and(|field| field.server.is_some())
+        };
         let differs = names.into_iter().find(|name| {
-            !self.untold.contains(*name) && !same(body.get(*name), self.body.get(*name))
+            !self.untold.contains(*name)
+                && !is_server(name)
+                && !same(body.get(*name), self.body.get(*name))
         });
         expect(differs.is_none(), Property::Exact, || {
             format!(

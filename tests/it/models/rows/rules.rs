@@ -142,6 +142,44 @@ fn edits() -> Vec<Row> {
                 tasks!("title: String note: String"),
             )
         },
+        Row {
+            old: tasks!("title: String note: String"),
+            seed: json!({"team": "red", "title": "a", "note": "n"}),
+            old_app: app("title", b.clone(), UNKNOWN_INPUT),
+            new_app: app("title note", json!({"note": "m"}), APPLIED),
+            becomes: Becomes::Served([
+                after(a.clone(), noted("a", "n"), noted("a", "n")),
+                after(
+                    json!({"title": "ada"}),
+                    noted("ada", "m"),
+                    noted("ada", "m"),
+                ),
+            ]),
+            ..plain(
+                "a `@server` is added",
+                tasks!("title: String @server(value: UPDATED_BY) note: String"),
+            )
+        },
+        Row {
+            old: tasks!("title: String note: String @server(value: UPDATED_BY)"),
+            new_app: app("title note", json!({"note": "m"}), APPLIED),
+            becomes: Becomes::Served([
+                after(b.clone(), noted("b", "ada"), noted("b", "ada")),
+                after(a.clone(), noted("a", "m"), noted("a", "m")),
+            ]),
+            ..plain(
+                "a `@server` is removed",
+                tasks!("title: String note: String"),
+            )
+        },
+        Row {
+            old: tasks!("title: String note: String @server(value: CREATED_BY)"),
+            becomes: served(|| after(b.clone(), b.clone(), noted("b", "ada"))),
+            ..plain(
+                "a `@server` has another value",
+                tasks!("title: String note: String @server(value: UPDATED_BY)"),
+            )
+        },
         plain(
             "a reference is added",
             tasks!(
