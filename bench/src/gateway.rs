@@ -101,8 +101,14 @@ impl Gateway {
     }
 }
 
+/// The model of all gateways here.
+fn model() -> PathBuf {
+    workspace::root().join("bench/model.graphql")
+}
+
 fn dev_command(directory: &Path, store: Option<&str>) -> Command {
     fs::create_dir_all(directory.join(".tidegate")).unwrap();
+    fs::copy(model(), directory.join("model.graphql")).unwrap();
     fs::write(directory.join(".tidegate/dev.key"), SECRET).unwrap();
     let mut command = Command::new(&*PROGRAM);
     command.args(["dev", "--listen", "127.0.0.1:0"]);
@@ -117,7 +123,7 @@ fn serve_command(store: &str, digests: bool) -> Command {
     command
         .arg("serve")
         .env("TIDEGATE_LISTEN", "127.0.0.1:0")
-        .env("TIDEGATE_MODEL", workspace::root().join("model.graphql"))
+        .env("TIDEGATE_MODEL", model())
         .env("TIDEGATE_STORE__URL", store)
         .env("TIDEGATE_STORE__DIGESTS", digests.to_string())
         .env("TIDEGATE_AUTH__ALGORITHMS", "HS256")

@@ -305,7 +305,7 @@ impl From<SyncError> for ClientError {
             ),
             SyncError::Cursor => Self::new(
                 Code::BadUserInput,
-                "`after` is no cursor of this list; send one back exactly as it came, with the same arguments.",
+                "`after` is no place in this list, or no longer: send a cursor back exactly as it came, with the same arguments, or leave it out to start again.",
             ),
             SyncError::Checkpoint(_) => Self::new(
                 Code::BadCheckpoint,

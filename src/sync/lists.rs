@@ -9,11 +9,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use tidegate_core::{
     decide::DOCUMENT_BYTES_MAX,
     grant::Grants,
-    id::{DocumentId, Scope},
+    id::{DocumentId, DocumentKey, Scope},
     model::DocumentType,
     query::{
-        ALL_RANGES_MAX, KeyPart, ListBounds, ListCursor, ListPlan, ListQuery, ListReader,
-        QueryError, QueryHash,
+        ALL_RANGES_MAX, KeyHash, KeyPart, ListBounds, ListCursor, ListPlace, ListPlan, ListQuery,
+        ListReader, QueryError, QueryHash,
     },
     transaction::Misfit,
     view::RecordHead,
@@ -41,7 +41,7 @@ pub struct ListRequest {
     hash: QueryHash,
     scope: Option<Scope>,
     first: usize,
-    after: Option<Vec<KeyPart>>,
+    after: Option<ListPlace>,
     wanted: ListWanted,
 }
 
@@ -84,13 +84,13 @@ impl ListRequest {
     pub fn new(document_type: &Arc<DocumentType>, sent: SentList<'_>) -> Result<Self, SyncError> {
         let plan = ListPlan::of(document_type, &sent.query);
         let plan = Arc::new(plan.map_err(|error| refusal(document_type, &error))?);
-        let (name, scope) = (&document_type.stored_as, sent.scope);
-        let hash = QueryHash::of(name, &sent.query, scope.as_ref(), &plan);
+        let scope = sent.scope;
+        let hash = QueryHash::of(document_type, &sent.query, scope.as_ref(), &plan);
         let cursor = |text| ListCursor::decode(text, hash, plan.order.len());
         let after = sent.after.map(cursor).transpose();
         Ok(Self {
             first: SyncError::bound("first", sent.first, PAGE_MAX)?,
-            after: after.map_err(|_| SyncError::Cursor)?.map(|it| it.key),
+            after: after.map_err(|_| SyncError::Cursor)?.map(|it| it.place),
             document_type: Arc::clone(document_type),
             plan,
             hash,
@@ -176,7 +176,8 @@ pub struct ListPage {
 #[derive(Debug, Clone)]
 pub struct ListItem {
     record: StoredRecord,
-    place: ListCursor,
+    query: QueryHash,
+    key: Vec<KeyPart>,
 }
 
 impl ListItem {
@@ -195,17 +196,19 @@ impl ListItem {
     /// The same document in another list of the same order.
     fn of(&self, request: &ListRequest) -> Self {
         Self {
-            record: self.record.clone(),
-            place: ListCursor {
-                query: request.hash,
-                key: self.place.key.clone(),
-            },
+            query: request.hash,
+            ..self.clone()
         }
     }
 
     /// Its place in the list.
     pub fn cursor(&self) -> String {
-        self.place.encode()
+        let place = ListPlace::of(&self.key);
+        ListCursor {
+            query: self.query,
+            place,
+        }
+        .encode()
     }
 }
 
@@ -273,7 +276,11 @@ async fn read(
         bytes_max,
         ids_only: false,
     };
-    let mut reader = ListReader::new(&request.plan, scopes, request.after.clone(), bounds);
+    let after = match &request.after {
+        Some(place) => Some(key_of(snapshot, request, &scopes, place).await?),
+        None => None,
+    };
+    let mut reader = ListReader::new(&request.plan, scopes, after, bounds);
     while let Some(next) = reader.next_read() {
         let listed = snapshot.list(&next).await?;
         let placed = listed.records.into_iter().filter_map(|record| {
@@ -285,10 +292,7 @@ async fn read(
     }
     let listed = reader.finish();
     let query = request.hash;
-    let item = |(key, record)| ListItem {
-        record,
-        place: ListCursor { query, key },
-    };
+    let item = |(key, record)| ListItem { record, query, key };
     let items: Vec<ListItem> = listed.items.into_iter().map(item).collect();
     page.has_more = listed.has_more;
     // A page may end with a document that is not shown now.
@@ -298,6 +302,27 @@ async fn read(
         .filter(|item| !item.record.is_hidden)
         .collect();
     Ok(page)
+}
+
+/// The values of a place. A document that a cursor names has to be where it was, in sight of the caller.
+async fn key_of(
+    snapshot: &mut dyn Snapshot,
+    request: &ListRequest,
+    scopes: &[Scope],
+    place: &ListPlace,
+) -> Result<Vec<KeyPart>, SyncError> {
+    let (id, hash) = match place {
+        ListPlace::Key(key) => return Ok(key.clone()),
+        ListPlace::Document(id, hash) => (id.clone(), hash),
+    };
+    let type_name = request.document_type.stored_as.clone();
+    let keys = BTreeSet::from([DocumentKey { type_name, id }]);
+    let entries = snapshot.entries(&keys, DOCUMENT_BYTES_MAX).await?;
+    let entry = entries.found.into_values().next();
+    let entry = entry.filter(|entry| scopes.contains(&entry.scope));
+    let key = entry.and_then(|entry| request.plan.key_of(&*entry));
+    key.filter(|key| KeyHash::of(key) == *hash)
+        .ok_or(SyncError::Cursor)
 }
 
 /// Counts documents, at most so many. Returns whether these are all.

@@ -52,7 +52,7 @@ fn check_names_the_types_and_the_fields_that_clash() {
     let reported = answer(directory.path(), &["check"]);
     assert_eq!(
         reported,
-        "model: the built-in example syncs Task, Project, Article\n"
+        "model: the built-in example syncs Task, Project, Article, Member\n"
     );
     let reported = answer(harbour().path(), &["check"]);
     assert_says(

@@ -101,6 +101,7 @@ macro_rules! contract {
             models::of_two_changes_of_one_term_one_is_in_force
             models::a_lead_is_seen_by_the_next_commit_and_snapshot
             models::a_type_is_moving_until_its_scan_under_the_lead_is_done
+            models::a_document_is_explained_as_moving_until_it_is_in_the_scope_of_its_fields
             sums::the_sums_of_a_scope_are_those_of_what_lives_there
             sums::sums_counted_while_writers_write_are_those_of_what_lives_there
             tails::a_tail_begins_with_restart_and_reports_commits_in_their_order

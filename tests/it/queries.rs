@@ -1,5 +1,6 @@
 //! Lists of documents through the real binary, on both stores: conditions, orders, pages, counts, and what is refused.
 
+mod cursors;
 mod hostile;
 
 use std::collections::BTreeSet;

@@ -88,6 +88,12 @@ impl ListPlan {
     pub fn order_key<R: RecordView>(&self, branch: &PlannedBranch, record: &R) -> Vec<KeyPart> {
         branch.index.order_key(record, branch.points.len())
     }
+
+    /// The place of a record in the list, which it has in all branches.
+    pub fn key_of<R: RecordView>(&self, record: &R) -> Option<Vec<KeyPart>> {
+        let branch = self.branches.first()?;
+        Some(self.order_key(branch, record))
+    }
 }
 
 /// The legs of an order whose first column has values of `set`.

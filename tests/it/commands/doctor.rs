@@ -102,7 +102,7 @@ async fn imported(database: &Database) {
             let import = import.as_document().unwrap();
             !import.contains_key("scan")
         };
-        (types.len() == 3 && types.values().all(is_done)).then_some(())
+        (types.len() == 4 && types.values().all(is_done)).then_some(())
     })
     .await;
 }

@@ -4,17 +4,25 @@
 
 use std::sync::Arc;
 
-use tidegate::store::Store;
+use serde_json::{Map, json};
+use tidegate::{
+    store::Store,
+    sync::{DocumentState, Explainer, Explanation},
+};
 use tidegate_core::{
+    entry::Entry,
     generation::{Generation, LeadChange, ModelRecord, ModelState, Standing, Term},
+    grant::Identity,
     id::TypeName,
+    membership::Bounds,
     model::Model,
     transaction::Reads,
+    value::{Document, Value},
 };
 
 use super::{
     Backend,
-    fixture::{load, scope, task, write_change},
+    fixture::{at, entries, entry, load, scope, task, user, write, write_change},
 };
 
 const TASKS: &str = r#"
@@ -162,6 +170,68 @@ pub(crate) async fn a_lead_is_seen_by_the_next_commit_and_snapshot(backend: &imp
     assert_eq!(*loaded.models, second.state);
     assert!(loaded.standing.leads);
     assert_eq!(*record(&*store).await.state, second.state);
+}
+
+/// A task of ann's, in a scope that is named after her or bob.
+fn listed(id: &str, list: &str, version: i32) -> Entry {
+    let text = |text: &str| Value::String(text.to_owned());
+    let body = [
+        ("owner".to_owned(), text("ann")),
+        ("list".to_owned(), text(list)),
+    ];
+    Entry {
+        body: Some(Document::from(body)),
+        ..entry(&task(id), &scope("user:ann"), version)
+    }
+}
+
+async fn explained_to_ann(store: &Arc<dyn Store>, id: &str) -> Explanation {
+    let model = Arc::new(model(TASKS_BY_LIST));
+    let identity = Identity {
+        user: user("ann"),
+        claims: Map::from_iter([("sub".to_owned(), json!("ann"))]),
+        expires_at: at(0),
+    };
+    let explainer = Explainer {
+        model: Arc::clone(&model),
+        store: Arc::clone(store),
+        bounds: Arc::new(Bounds::default()),
+    };
+    let key = task(id);
+    let explained = explainer.explain(&identity, &model.types[0], &key);
+    explained.await.unwrap()
+}
+
+pub(crate) async fn a_document_is_explained_as_moving_until_it_is_in_the_scope_of_its_fields(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    lead(&*store, TASKS).await;
+    let there = [
+        listed("stays", "user:ann", 1),
+        listed("moves", "user:bob", 1),
+    ];
+    write(&*store, entries(there)).await;
+    lead(&*store, TASKS_BY_LIST).await;
+    let stays = explained_to_ann(&store, "stays").await;
+    assert_eq!((stays.sees, stays.state), (true, DocumentState::Living));
+    let moves = explained_to_ann(&store, "moves").await;
+    assert_eq!(moves.scope.as_deref(), Some("user:ann"));
+    assert_eq!(
+        serde_json::to_value(&moves.state).unwrap(),
+        json!({"is": "moving"})
+    );
+    assert!(!moves.sees);
+    assert!(moves.reason.contains("moving"), "{}", moves.reason);
+
+    let moved = Entry {
+        scope: scope("user:bob"),
+        ..listed("moves", "user:bob", 2)
+    };
+    write(&*store, entries([moved])).await;
+    let moved = explained_to_ann(&store, "moves").await;
+    assert_eq!((moved.sees, moved.state), (false, DocumentState::Living));
+    assert!(moved.reason.contains("user:bob"), "{}", moved.reason);
 }
 
 pub(crate) async fn a_type_is_moving_until_its_scan_under_the_lead_is_done(backend: &impl Backend) {

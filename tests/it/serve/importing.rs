@@ -270,7 +270,10 @@ async fn documents_of_a_dropped_collection_are_deleted_once_an_operator_accepts_
     until_pulled(&alice, 0).await;
     let unknown = bench.import(&["--accept-deletes", "Tusk"]);
     let complaint = String::from_utf8_lossy(&unknown.stderr);
-    assert_says(&complaint, &["no type \"Tusk\"", "Task, Project, Article"]);
+    assert_says(
+        &complaint,
+        &["no type \"Tusk\"", "Task, Project, Article, Member"],
+    );
     drop(server);
 }
 

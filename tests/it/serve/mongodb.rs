@@ -148,7 +148,7 @@ async fn check_names_wrong_credentials_and_a_missing_right() {
     assert_says(
         &reported,
         &[
-            "in the database app the user reader may not insert, update, remove on articles, projects, tasks",
+            "in the database app the user reader may not insert, update, remove on articles, members, projects, tasks",
             " and insert, update, remove, createCollection, createIndex on tidegate.feed, tidegate.state",
             "use admin, then db.grantRolesToUser(\"reader\"",
         ],
