@@ -1,7 +1,8 @@
 //! Three gateways are deployed again and again with one of three models, while they are killed, stopped and cut off,
 //! devices with old and new apps move between them, and another service writes: all devices end with the collections.
 //!
-//! `TIDEGATE_DEPLOYS_STEPS` asks for so many random steps, and `TIDEGATE_DEPLOYS_SEED` repeats those of a run.
+//! `TIDEGATE_DEPLOYS_STEPS` asks for so many random steps, and `TIDEGATE_DEPLOYS_SEED` repeats those of a run. The binary
+//! that `TIDEGATE_DEPLOYS_BEFORE` names serves the first model.
 
 mod device;
 mod foreign;

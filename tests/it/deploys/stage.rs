@@ -3,7 +3,7 @@
 //! Devices reach a gateway by its slot, whichever process is in it.
 
 use std::{
-    fs,
+    env, fs,
     process::{Command, Stdio},
     sync::{
         Mutex,
@@ -83,6 +83,24 @@ impl Stage {
         &self.directories[model as usize]
     }
 
+    /// What serves a model. An earlier binary may serve the first one.
+    fn command(&self, model: Model) -> Command {
+        let directory = self.directory(model).path();
+        let serve = with_secret(directory, &["serve"]);
+        match env::var_os("TIDEGATE_DEPLOYS_BEFORE") {
+            Some(binary) if model == Model::A => {
+                let mut earlier = Command::new(binary);
+                let variables = serve
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?)));
+                earlier.current_dir(directory).env_clear().envs(variables);
+                earlier.args(serve.get_args());
+                earlier
+            }
+            _ => serve,
+        }
+    }
+
     /// Ends what is in a slot, in good order or with -9, and starts a gateway with this model there.
     pub(super) fn replace(&self, slot: usize, model: Model, kills: bool) {
         let before = self.slots[slot].gateway.lock().unwrap().take();
@@ -92,7 +110,7 @@ impl Stage {
                 Some((_, server)) => server.stop(),
                 None => {}
             }
-            Server::serve(self.directory(model))
+            Server::serving(self.directory(model).path(), self.command(model))
         });
         *self.slots[slot].url.lock().unwrap() = server.url.clone();
         *self.slots[slot].gateway.lock().unwrap() = Some((model, server));
@@ -109,7 +127,7 @@ impl Stage {
 
     /// Starts a further gateway with this model, and kills it after a while, whatever it does then.
     pub(super) async fn start_and_kill(&self, model: Model, after: Duration) {
-        let mut serve = with_secret(self.directory(model).path(), &["serve"]);
+        let mut serve = self.command(model);
         let mut child = serve.stdout(Stdio::null()).spawn().unwrap();
         sleep(after).await;
         child.kill().unwrap();

@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// A command that serves by a directory's configuration.
-    pub(super) fn serving(directory: &Path, serve: Command) -> Self {
+    pub(crate) fn serving(directory: &Path, serve: Command) -> Self {
         let mut server = Self::start(directory, serve);
         server.sign = |directory| with_secret(directory, &["token", "--config", "tidegate.toml"]);
         server
