@@ -95,6 +95,14 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Builds those of these indexes by which values are unique, before anything is served. Returns once they are complete.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsuitable`] if two documents have the same values.
+    async fn build_uniques(&self, _indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// A scope's head by a linearizable read (rules.md 2.4).
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError>;
 

@@ -134,13 +134,15 @@ pub enum RejectionCode {
     AtomicAborted,
     /// Clients no longer write what it names.
     Retired,
+    /// Another document has the values that have to be unique.
+    NotUnique,
     /// It cannot be proven which item of a list is which, and some hold what the model does not name.
     ItemUnidentified,
 }
 
 impl RejectionCode {
     /// Every code with what it means, for the schema and the documentation.
-    pub const ALL: [(Self, &str, &str); 13] = [
+    pub const ALL: [(Self, &str, &str); 14] = [
         (
             Self::NotFound,
             "NOT_FOUND",
@@ -200,6 +202,11 @@ impl RejectionCode {
             Self::Retired,
             "RETIRED",
             "The type, the field or the value is retired and takes no writes; `field` names the field.",
+        ),
+        (
+            Self::NotUnique,
+            "NOT_UNIQUE",
+            "Another document has the same values in the fields of a `@unique`; the message names the fields, and `field` the first of them.",
         ),
         (
             Self::ItemUnidentified,

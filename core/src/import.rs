@@ -171,7 +171,8 @@ impl ForeignWrite<'_> {
         self.ended(entry, false)
     }
 
-    fn withhold(
+    /// Withholds the document.
+    pub(crate) fn withhold(
         &self,
         document_type: &DocumentType,
         misfit: Misfit,

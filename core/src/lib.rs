@@ -26,7 +26,7 @@
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), origins: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
-//!     held: BTreeSet::new(), misfits: BTreeSet::new(), models: Arc::default(), standing: Standing::default(),
+//!     held: BTreeSet::new(), misfits: BTreeSet::new(), holders: BTreeMap::new(), models: Arc::default(), standing: Standing::default(),
 //!     waiting: HashMap::new(), expired_resolutions: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
 //!     clients_of: HashMap::new(), idle: Vec::new(), left_out: HashSet::new(),
 //!     conflicts_left_out: HashSet::new(), clients_left_out: HashSet::new(),
@@ -87,6 +87,7 @@
 //! * [`inbox`]: changes that wait for a person to resolve them.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
 //! * [`query`]: lists of documents by conditions.
+//! * [`unique`]: values that no two documents may have.
 //! * [`transaction`]: what one commit reads and writes, as data.
 //! * [`import`](mod@import): what others wrote past the gateway.
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
@@ -116,5 +117,6 @@ pub mod page;
 pub mod push;
 pub mod query;
 pub mod transaction;
+pub mod unique;
 pub mod value;
 pub mod view;

@@ -12,6 +12,7 @@ mod scalar;
 mod scope;
 mod server;
 mod template;
+mod unique;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -29,6 +30,7 @@ pub use self::{
     scope::{ScopeTemplate, Segment, is_canonical},
     server::ServerValue,
     template::{FillError, Placeholder, Template, TemplateError},
+    unique::{UniqueRule, UniqueWithin},
 };
 use crate::{
     id::{IdType, TypeName},
@@ -186,6 +188,8 @@ pub struct DocumentType {
     pub membership: Option<MembershipRule>,
     /// The stored names of the fields of each `@index`, in the order of the file.
     pub indexes: Vec<Vec<String>>,
+    /// What no two documents of the type have in common, in the order of the file.
+    pub uniques: Vec<UniqueRule>,
     /// What other writers of the collection expect of each write.
     pub upkeep: Upkeep,
 }

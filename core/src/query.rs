@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use self::{
     condition::{BRANCHES_MAX, CONDITIONS_MAX, Column, Condition},
     cursor::{CursorError, KeyHash, ListCursor, ListPlace, QueryHash},
-    index::{IndexDefinition, IndexedField, scope_bytes, value_of},
+    index::{IndexDefinition, IndexedField, UniqueIndex, scope_bytes, value_of},
     interval::{IntervalSet, Range},
     key::{KeyPart, Rank},
     plan::{ListPlan, PlannedBranch},

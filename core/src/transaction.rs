@@ -25,6 +25,7 @@ use crate::{
     membership::{Bounds, GiverAndUser, Memberships, UserChange, UserState},
     mutant::{Mutant, is_active},
     push::{CURRENT_BYTES_MAX, ClientState, PushAnswer},
+    unique::UniqueKey,
     value::{Document, Timestamp},
 };
 
@@ -114,6 +115,9 @@ pub struct Loaded {
     pub users: HashMap<UserId, UserState>,
     /// How many documents the givers asked for give, counted up to [`GIVEN_MAX`](crate::membership::GIVEN_MAX).
     pub given: BTreeMap<GiverAndUser, usize>,
+    /// The documents that have the values asked for ([`Writes::unheld`]); `None` for a value that no document has. A
+    /// tombstone has none.
+    pub holders: BTreeMap<UniqueKey, Option<DocumentKey>>,
     /// Others' writes to the requested documents, where they differ from the entry.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
     /// Marks for the requested documents that hold, in embedded documents or in items of lists, content that the model does
@@ -213,6 +217,14 @@ pub struct Writes {
     pub users: BTreeMap<UserId, UserChange>,
     /// What [`Loaded::given`] lacks. If there is any, nothing of this is written: a store counts it and decides again.
     pub uncounted: BTreeSet<GiverAndUser>,
+    /// What [`Loaded::holders`] lacks. If there is any, nothing of this is written: a store looks them up and decides again.
+    pub unheld: BTreeSet<UniqueKey>,
+    /// The values that were unique and that no document has from now on. Documents that are withheld for one of them are
+    /// proposed again.
+    pub freed: BTreeSet<UniqueKey>,
+    /// Entries that leave a unique value to another entry of this commit. A store with a unique index takes their records
+    /// out before it writes any.
+    pub vacating: BTreeSet<DocumentKey>,
     /// Client states, each replacing the one of its key.
     pub clients: Vec<(ClientKey, ClientState)>,
     /// Clients whose states are removed.
@@ -239,6 +251,8 @@ pub struct Writes {
     pub imports_alone: bool,
     /// Documents to record as withheld, and documents that no longer are.
     pub misfits: BTreeMap<DocumentKey, Option<Misfit>>,
+    /// Of the documents to record as withheld, those that are so because another one has this value.
+    pub duplicates: BTreeMap<DocumentKey, UniqueKey>,
     /// The answers to the requests, in their order.
     pub answers: Vec<PushAnswer>,
 }

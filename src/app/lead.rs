@@ -8,6 +8,7 @@ use tidegate_core::{
     generation::{Generation, ModelRecord},
     id::{ApiHash, TypeName},
     model::Model,
+    query::IndexDefinition,
 };
 
 use super::{AppError, DOCUMENTS_LOGGED, now, system_clock};
@@ -138,6 +139,7 @@ impl OwnModel {
                             "a later model leads this store; this gateway serves what it can beside it"
                         );
                     }
+                    self.build_uniques(store.as_ref()).await?;
                     self.bring_in_step(store.as_ref()).await?;
                     return Ok(own);
                 }
@@ -201,6 +203,13 @@ impl OwnModel {
         }
         refuse_obstacles(&planned.findings)?;
         Ok(planned.result.withheld())
+    }
+
+    /// What is unique is so from the first commit on.
+    async fn build_uniques(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let types = self.model.types.iter();
+        let indexes = types.flat_map(|document_type| IndexDefinition::kept_for(document_type));
+        store.build_uniques(&indexes.collect::<Vec<_>>()).await
     }
 
     /// What decides who sees what, and what is withheld, is stamped before anything is served. In a store without an

@@ -29,7 +29,7 @@ use tidegate_core::{
     },
     model::Role,
     transaction::Misfit,
-    value::{Timestamp, TimestampError},
+    value::{Document, Timestamp, TimestampError},
     view::Unreadable,
 };
 
@@ -135,6 +135,14 @@ pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
 /// Why a record shows no document.
 pub(crate) fn unreadable(error: CodecError) -> Misfit {
     Unreadable::from(error).misfit()
+}
+
+/// Reads the fields of a document.
+///
+/// # Errors
+/// [`CodecError`] when a value is none that a document holds.
+pub(crate) fn decode_body(body: &RawDocument) -> Result<Document, CodecError> {
+    value::decode(body)
 }
 
 /// The document of a record, and its scope.

@@ -78,6 +78,12 @@ pub trait Collections: Send + Sync {
     /// About how many documents the collection of a type has.
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError>;
 
+    /// Documents that are withheld because another one had their value, and whose value was given up meanwhile. Each is
+    /// proposed until it is stamped. With `all` every document that waits for a value is one of them from now on.
+    async fn freed(&self, _all: bool, _limit: usize) -> Result<Vec<DocumentKey>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Documents that are recorded as withheld, in a fixed order.
     async fn withheld(
         &self,

@@ -170,6 +170,13 @@ impl Store for EmbeddedStore {
         self.make_indexes(wanted.collect()).await
     }
 
+    async fn build_uniques(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        match indexes.iter().any(|index| index.unique.is_some()) {
+            true => self.keep_indexes(indexes).await,
+            false => Ok(()),
+        }
+    }
+
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         let mut snapshot = self.snapshot().await?;
         let states = snapshot.scopes(&BTreeSet::from([scope.clone()])).await?;

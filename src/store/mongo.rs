@@ -44,6 +44,7 @@ mod snapshot;
 mod state;
 mod sums;
 mod unfit;
+mod uniques;
 mod unkeyed;
 mod update;
 mod upkeep;
@@ -366,6 +367,10 @@ impl Store for MongoStore {
 
     async fn keep_indexes(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
         Ok(self.context.keep_indexes(indexes).await?)
+    }
+
+    async fn build_uniques(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        self.context.build_uniques(indexes).await
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {

@@ -5,6 +5,7 @@
 
 mod arrived;
 mod follow;
+mod freed;
 mod log;
 mod plan;
 mod progress;

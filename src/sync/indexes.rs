@@ -13,7 +13,7 @@ use super::import::is_logged;
 use crate::store::Store;
 
 /// How often a gateway looks for indexes that no other gateway uses any more.
-const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// How long it waits after a failure.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ impl IndexTask {
     /// Starts the work on the indexes of a model.
     pub fn spawn(model: &Model, store: Arc<dyn Store>) -> Self {
         let types = model.types.iter();
-        let indexes = types.flat_map(|document_type| IndexDefinition::all_of(document_type));
+        let indexes = types.flat_map(|document_type| IndexDefinition::kept_for(document_type));
         let indexes: Vec<Arc<IndexDefinition>> = indexes.collect();
         let (sender, are_complete) = watch::channel(false);
         let task = tokio::spawn(async move {

@@ -259,6 +259,10 @@ impl Store for SettledStore {
         self.inner.keep_indexes(indexes).await
     }
 
+    async fn build_uniques(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        self.inner.build_uniques(indexes).await
+    }
+
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.inner.confirmed_head(scope).await
     }

@@ -6,20 +6,22 @@
 mod findings;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     sync::Arc,
 };
 
+use sha2::{Digest, Sha256};
 use tidegate_core::{
     entry::Entry,
     grant,
-    id::{ApiHash, DocumentKey, TypeName},
+    id::{ApiHash, DocumentId, DocumentKey, TypeName},
     membership,
     model::{
         DocumentType, Model,
         plan::{Class, Difference, ModelPlan, Obstacle},
     },
     push,
+    unique::UniqueKey,
     value::{
         Document, Timestamp, check,
         fit::{fit, unfit_as_null},
@@ -55,6 +57,8 @@ pub struct SurveyResult {
     pub violations: Examples,
     /// Documents with a value that the new model does not show, by the field.
     pub hidden: BTreeMap<String, Examples>,
+    /// Pairs of documents with a value that the new model says is unique.
+    pub duplicates: Examples,
     /// Documents in a scope that no rule of the model grants.
     pub out_of_reach: Examples,
     /// Clients that may not know the new model, if something leaves it that was not retired.
@@ -129,10 +133,12 @@ impl<'m> ModelSurvey<'m> {
         mut progress: impl FnMut(usize),
     ) -> Result<SurveyResult, StoreError> {
         let mut result = SurveyResult::default();
+        let mut holders = Holders::default();
         let mut walk = walks::Entries::of(store);
         while let Some(entries) = walk.next().await? {
             let mut judged = BTreeSet::new();
             for entry in &entries {
+                self.compare(entry, &mut holders, &mut result);
                 if self.judge(entry, &mut result) {
                     judged.insert(&entry.key);
                 }
@@ -204,6 +210,42 @@ impl<'m> ModelSurvey<'m> {
     /// A document by its type's name in the model.
     fn named(&self, DocumentKey { type_name, id }: &DocumentKey) -> String {
         format!("{}/{id}", self.model.type_name(type_name.as_str()))
+    }
+
+    /// Counts an entry that has what an earlier one has, though it has to be unique under the new model. A value of another
+    /// kind than the field's is in no index.
+    fn compare(&self, entry: &Entry, holders: &mut Holders, result: &mut SurveyResult) {
+        let document_type = of(self.model, &entry.key.type_name);
+        let document_type = document_type.filter(|it| !it.uniques.is_empty());
+        let Some((document_type, body)) = document_type.zip(entry.body.as_ref()) else {
+            return;
+        };
+        let Ok(fitted) = fit(self.model, &document_type.fields, body) else {
+            return;
+        };
+        let read = fitted.as_ref().unwrap_or(body);
+        let scope = grant::place_of(document_type, &entry.key.id, read);
+        for rule in &document_type.uniques {
+            let key = |body| UniqueKey::of(&document_type.stored_as, rule, &scope, body);
+            let Some(read) = key(read) else { continue };
+            let names: Vec<&str> = rule
+                .fields
+                .iter()
+                .map(|it| document_type.field_name(it))
+                .collect();
+            let names = names.join(", ");
+            if key(body).as_ref() != Some(&read) {
+                let named = self.named(&entry.key);
+                let example = || format!("{named}: {names} is stored as another kind of value");
+                result.duplicates.take(example);
+                continue;
+            }
+            if let Some(first) = holders.meet(&read, &entry.key.id) {
+                let named = self.named(&entry.key);
+                let example = || format!("{named} and {first}: the same {names}");
+                result.duplicates.take(example);
+            }
+        }
     }
 
     /// Counts an entry. Returns whether its document fits, as far as the entry shows it.
@@ -325,6 +367,26 @@ impl<'m> ModelSurvey<'m> {
         match expected.is_empty() {
             true => Ok(expected),
             false => collections.missing(&expected).await,
+        }
+    }
+}
+
+/// Which document has each value, by a hash of the value.
+#[derive(Default)]
+struct Holders(HashMap<[u8; 16], Box<str>>);
+
+impl Holders {
+    /// Another document that has the value already.
+    fn meet(&mut self, key: &UniqueKey, id: &DocumentId) -> Option<Box<str>> {
+        let hash: [u8; 32] = Sha256::digest(key.bytes()).into();
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash[..16]);
+        match self.0.entry(short) {
+            hash_map::Entry::Occupied(held) => Some(held.get().clone()),
+            hash_map::Entry::Vacant(free) => {
+                free.insert(id.as_str().into());
+                None
+            }
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) mod snapshots;
 pub(crate) mod sums;
 #[path = "contract/tails.rs"]
 pub(crate) mod tails;
+#[path = "contract/uniques.rs"]
+pub(crate) mod uniques;
 
 use std::sync::Arc;
 
@@ -108,6 +110,10 @@ macro_rules! contract {
             tails::a_tail_reports_nothing_of_a_commit_that_failed
             tails::a_tail_reports_a_new_epoch
             tails::a_tail_that_lags_reports_a_restart
+            uniques::who_has_a_value_is_found_within_a_scope_and_in_all
+            uniques::an_index_of_values_that_is_built_later_has_what_was_there
+            uniques::values_change_hands_within_one_commit
+            uniques::of_commits_that_take_one_value_at_once_one_does
         }
     };
 }

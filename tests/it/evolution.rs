@@ -17,19 +17,19 @@ use crate::harness::{
 };
 
 /// A store and the directory of its gateway.
-struct Place {
-    directory: TempDir,
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
     /// How many models were served here. Each has a file of its own, which its gateway follows.
     models: AtomicUsize,
     /// The store, as `--store` takes it.
-    url: String,
+    pub(crate) url: String,
     /// The name of its database, if it is in MongoDB.
-    database: Option<String>,
+    pub(crate) database: Option<String>,
 }
 
 impl Place {
     /// One on each kind of store.
-    async fn each() -> [Self; 2] {
+    pub(crate) async fn each() -> [Self; 2] {
         let deployment = Deployment::shared().await;
         [None, Some(fresh_database())].map(|database| Self {
             directory: TempDir::new().unwrap(),
@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// A gateway on this model.
-    fn serve(&self, model: &str) -> Server {
+    pub(crate) fn serve(&self, model: &str) -> Server {
         self.serve_with(model, &[])
     }
 
@@ -59,7 +59,7 @@ impl Place {
 const RESULTS: &str = "results { documentId status duplicate version error { code field } document { id syncVersion } }";
 
 /// Pushes `input`; the results.
-async fn push(client: &Client, input: Json) -> Json {
+pub(crate) async fn push(client: &Client, input: Json) -> Json {
     let query = format!(
         "mutation($input: PushChangesInput!) {{ pushChanges(input: $input) {{ {RESULTS} }} }}"
     );
@@ -68,7 +68,7 @@ async fn push(client: &Client, input: Json) -> Json {
 }
 
 /// Each result in short: its status, and the code and the field of its error.
-fn outcomes(results: &Json) -> Vec<String> {
+pub(crate) fn outcomes(results: &Json) -> Vec<String> {
     let results = results.as_array().unwrap().iter();
     let words = results.map(|result| {
         let error = &result["error"];

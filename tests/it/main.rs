@@ -41,5 +41,6 @@ mod server_fields;
 mod stored_names;
 mod stored_types;
 mod story;
+mod uniques;
 mod wire;
 mod withheld;

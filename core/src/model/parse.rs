@@ -20,6 +20,7 @@ mod server;
 mod stored_types;
 mod templates;
 mod types;
+mod uniques;
 mod upkeep;
 mod warnings;
 
@@ -149,7 +150,7 @@ fn read_embedded(
     report: &mut DiagnosticReport<'_>,
 ) -> EmbeddedType {
     for directive in object.directives.iter() {
-        if ["scope", "conflict", "grants", "index", "allow", "owner"]
+        if ["scope", "conflict", "grants", "index", "unique", "allow", "owner"]
             .contains(&directive.name.as_str())
         {
             report.add(

@@ -176,6 +176,12 @@ fn type_differences(
             },
         ),
         (old.indexes != new.indexes, Difference::Indexes),
+        (
+            old.uniques != new.uniques,
+            Difference::Uniques {
+                is_stricter: new.uniques.iter().any(|rule| !old.uniques.contains(rule)),
+            },
+        ),
         (old.upkeep != new.upkeep, Difference::Upkeep),
         (
             !new.has_key(&old.singular) || old.plural != new.plural,

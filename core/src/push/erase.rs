@@ -4,7 +4,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{ClientState, overlay::TransactionOverlay};
+use super::{
+    ClientState,
+    overlay::{Duplicates, TransactionOverlay},
+};
 use crate::{
     checkpoint::TokenKey,
     decide::prune_writers,
@@ -176,6 +179,7 @@ fn rewritten(
     rewrite: impl Fn(&Entry) -> Option<Entry>,
 ) -> (Writes, usize) {
     let mut overlay = TransactionOverlay::new(model, now, loaded);
+    overlay.meet_duplicates(now, Duplicates::OfWhatIsTakenOver { with_moved: false });
     let misfits = overlay.take_over_all();
     let mut changed = 0;
     for key in loaded.entries.keys() {
@@ -189,6 +193,7 @@ fn rewritten(
     }
     let writes = Writes {
         misfits,
+        duplicates: overlay.duplicates(),
         ..overlay.into_writes(now, Vec::new())
     };
     (writes, changed)

@@ -2,13 +2,17 @@
 
 mod foreign;
 mod other_model;
+mod unique;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-pub(super) use self::other_model::{Savepoint, other_model};
+pub(super) use self::{
+    other_model::{Savepoint, other_model},
+    unique::Duplicates,
+};
 use super::{
     ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRequest,
     admit::last_id,
@@ -25,6 +29,7 @@ use crate::{
     model::Model,
     mutant::{Mutant, is_active},
     transaction::{Loaded, Writes},
+    unique::UniqueKey,
     value::Timestamp,
 };
 
@@ -41,8 +46,12 @@ pub(super) struct TransactionOverlay<'l> {
     taken_over: BTreeSet<&'l DocumentKey>,
     /// Documents that another service has made unfit for the model, and the reasons.
     withheld: BTreeMap<&'l DocumentKey, Withheld>,
+    /// Of them, those that are withheld because another document has the value.
+    duplicates: BTreeMap<&'l DocumentKey, UniqueKey>,
     /// The pairs of giver and user whose documents have not been counted.
     uncounted: BTreeSet<GiverAndUser>,
+    /// The unique values of which it was not looked up who has them.
+    unheld: BTreeSet<UniqueKey>,
 }
 
 /// The part that an atomic push may have to undo.
@@ -54,6 +63,8 @@ pub(super) struct OverlayChanges {
     /// How many more or fewer documents givers give than were counted.
     given: BTreeMap<GiverAndUser, isize>,
     inbox: BTreeMap<ConflictId, InboxRecord>,
+    /// Who has the unique values that entries came to or left; `None` if nobody has.
+    holders: BTreeMap<UniqueKey, Option<DocumentKey>>,
     /// How much of a share waits, if that changed.
     waiting: HashMap<UserAndDocument, PendingUsage>,
 }
@@ -70,7 +81,9 @@ impl<'l> TransactionOverlay<'l> {
             imports: BTreeMap::new(),
             taken_over: BTreeSet::new(),
             withheld: BTreeMap::new(),
+            duplicates: BTreeMap::new(),
             uncounted: BTreeSet::new(),
+            unheld: BTreeSet::new(),
         };
         overlay.read_entries(model);
         overlay.meet_foreign_writes(model, now);
@@ -223,6 +236,7 @@ impl<'l> TransactionOverlay<'l> {
                 .insert(entry.key.clone(), begun.clone());
             self.count(begun, 1);
         }
+        self.hold(&entry);
         self.changed
             .entries
             .insert(entry.key.clone(), Arc::new(entry));
@@ -374,12 +388,16 @@ impl<'l> TransactionOverlay<'l> {
     pub(super) fn into_writes(self, now: Timestamp, answers: Vec<PushAnswer>) -> Writes {
         let loaded = self.loaded;
         let imports_alone = self.imports_alone();
+        let (vacating, freed) = (self.vacating(), self.freed());
         let records = self.changed.inbox.values();
         let inbox = records
             .map(|record| self.with_final_scope(record))
             .collect();
         let mut writes = Writes {
             clients: self.clients.into_iter().collect(),
+            vacating,
+            freed,
+            unheld: self.unheld,
             uncounted: self.uncounted,
             imports_alone,
             answers,

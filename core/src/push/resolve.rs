@@ -180,7 +180,9 @@ impl ConflictResolver<'_, '_, '_> {
             (Decision::Write { .. }, Some(rejection)) => ChangeResult::rejected(rejection.clone()),
             (Decision::Write { entry: next, .. }, None) => {
                 let bounds = self.request.claim_grants.bounds();
-                if let Err(rejection) = self.overlay.check_given(bounds, &next, entry) {
+                let checked = self.overlay.check_given(bounds, &next, entry);
+                let checked = checked.and_then(|()| self.overlay.check_unique(&next));
+                if let Err(rejection) = checked {
                     return ChangeResult::rejected(rejection);
                 }
                 let change_result = ChangeResult::of(Status::Applied, Some(next.version), None);

@@ -2,7 +2,7 @@
 
 use indexmap::IndexSet;
 
-use super::overlay::TransactionOverlay;
+use super::overlay::{Duplicates, TransactionOverlay};
 use crate::{
     entry::Entry,
     grant,
@@ -29,9 +29,11 @@ pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Docum
 /// Takes over what others wrote to the loaded documents. What the load left out has to be stamped by another commit.
 pub fn stamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     let mut overlay = TransactionOverlay::new(model, now, loaded);
+    overlay.meet_duplicates(now, Duplicates::OfWhatIsTakenOver { with_moved: true });
     let misfits = overlay.take_over_all();
     Writes {
         misfits,
+        duplicates: overlay.duplicates(),
         ..overlay.into_writes(now, Vec::new())
     }
 }
@@ -41,11 +43,14 @@ pub fn stamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
 /// writes conflicts with a change of the lead.
 pub fn stamp_and_withhold(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     let mut overlay = TransactionOverlay::new(model, now, loaded);
+    overlay.meet_duplicates(now, Duplicates::OfWhatIsTakenOver { with_moved: false });
     let misfits = overlay.take_over_all();
     overlay.withhold_misfits(model, now);
+    let duplicates = overlay.duplicates();
     let writes = overlay.into_writes(now, Vec::new());
     Writes {
         misfits,
+        duplicates,
         imports_alone: !writes.entries.is_empty(),
         ..writes
     }

@@ -10,7 +10,7 @@ use super::{
     admit::{Admission, CURRENT_BYTES_MAX, admit, check_policy, current_bytes, last_id},
     attribution::blame,
     conflicts::ConflictDraft,
-    overlay::{Savepoint, TransactionOverlay, key_of, other_model},
+    overlay::{Duplicates, Savepoint, TransactionOverlay, key_of, other_model},
     resolve::resolve,
     results::{ChangeResult, PushResult},
     webhook::{self, WebhookDecision, WebhookQuestion},
@@ -81,6 +81,7 @@ pub fn decide(
     loaded: &Loaded,
 ) -> Writes {
     let mut overlay = TransactionOverlay::new(model, now, loaded);
+    overlay.meet_duplicates(now, Duplicates::OfWhatIsStored);
     let blamed = blame(requests, refusals);
     let (mut decided, mut spent, mut copied) = (Vec::new(), 0, 0);
     for (i, request) in requests.iter().enumerate() {
@@ -432,6 +433,7 @@ impl PushDecider<'_, '_, '_> {
             } => {
                 let bounds = self.request.claim_grants.bounds();
                 self.overlay.check_given(bounds, &written, current)?;
+                self.overlay.check_unique(&written)?;
                 let inbox = self.open_conflict(mutation, current, change, pending)?;
                 let version = Some(written.version);
                 self.write(*written, current);

@@ -6,21 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     condition::Column,
-    key::{KeyPart, append_text},
+    key::{KeyPart, Rank, append_text},
 };
 use crate::{
     id::TypeName,
-    model::{DocumentType, Shape},
+    model::{DocumentType, Scalar, Shape, UniqueRule, UniqueWithin},
+    unique::UniqueKey,
     view::{RecordView, ValueView},
 };
 
-/// An index of the documents of a type: by scope, by the values of some fields, and by id.
+/// An index of the documents of a type: by scope, by the values of some fields, and by id. One for `@unique` may leave out
+/// the scope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IndexDefinition {
     /// The stored name of the type.
     pub type_name: TypeName,
     /// The fields. An index without any has the documents by scope and id.
     pub fields: Vec<IndexedField>,
+    /// What is unique, if it is an index for `@unique`. Lists do not use such an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique: Option<UniqueIndex>,
+}
+
+/// What no two documents of an index have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UniqueIndex {
+    /// Whether documents of different scopes have nothing in common either.
+    pub across_scopes: bool,
+    /// The kind of the values of each field. A store may leave out documents with other values.
+    pub ranks: Vec<Rank>,
 }
 
 /// A field of an index.
@@ -43,13 +57,58 @@ impl IndexDefinition {
             Self {
                 type_name: document_type.stored_as.clone(),
                 fields: fields.collect(),
+                unique: None,
             }
         });
         let by_id = Self {
             type_name: document_type.stored_as.clone(),
             fields: Vec::new(),
+            unique: None,
         };
         declared.chain([by_id]).map(Arc::new).collect()
+    }
+
+    /// All that a store keeps of a type: the indexes for lists and those for `@unique`.
+    pub fn kept_for(document_type: &DocumentType) -> Vec<Arc<Self>> {
+        let rules = document_type.uniques.iter();
+        let unique = rules.map(|rule| Arc::new(Self::of_unique(document_type, rule)));
+        Self::all_of(document_type)
+            .into_iter()
+            .chain(unique)
+            .collect()
+    }
+
+    fn of_unique(document_type: &DocumentType, rule: &UniqueRule) -> Self {
+        let fields = rule.fields.iter();
+        let fields = fields.map(|stored_as| IndexedField::of(document_type, stored_as));
+        let ranks = rule.fields.iter().map(|stored_as| {
+            let field = document_type.stored_field(stored_as);
+            field.map_or(Rank::Text, |field| rank_of(&field.ty.shape))
+        });
+        Self {
+            type_name: document_type.stored_as.clone(),
+            fields: fields.collect(),
+            unique: Some(UniqueIndex {
+                across_scopes: rule.within == UniqueWithin::All,
+                ranks: ranks.collect(),
+            }),
+        }
+    }
+
+    /// The index in which a document with this key is found.
+    pub fn of_key(key: &UniqueKey) -> Self {
+        let fields = key.fields.iter().map(|stored_as| IndexedField {
+            stored_as: stored_as.clone(),
+            is_list: false,
+        });
+        Self {
+            type_name: key.type_name.clone(),
+            fields: fields.collect(),
+            unique: Some(UniqueIndex {
+                across_scopes: key.scope.is_none(),
+                ranks: key.values.iter().map(KeyPart::rank).collect(),
+            }),
+        }
     }
 
     /// Its columns: its fields, and the id.
@@ -116,6 +175,16 @@ impl IndexedField {
     fn find<'v, V: ValueView<'v>>(&self, body: V) -> Option<V> {
         let found = body.find(&[self.stored_as.as_str().into()]);
         found.ok().and_then(|mut found| found.pop()).flatten()
+    }
+}
+
+/// The kind of the values that a field holds.
+fn rank_of(shape: &Shape) -> Rank {
+    match shape {
+        Shape::Scalar(Scalar::Boolean) => Rank::Bool,
+        Shape::Scalar(Scalar::DateTime) => Rank::Instant,
+        Shape::Scalar(Scalar::Int | Scalar::Long | Scalar::Float | Scalar::Decimal) => Rank::Number,
+        _ => Rank::Text,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 pub struct KeyPart(Value);
 
 /// The kinds of values, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Rank {
     /// Null, or absent.
     Null,

@@ -43,6 +43,7 @@ mod store;
 mod story;
 mod two_models;
 mod types;
+mod uniques;
 mod updates;
 mod waiting;
 mod webhooks;

@@ -5,6 +5,7 @@
 
 mod building;
 mod examining;
+mod holding;
 mod reading;
 
 use std::sync::Arc;
@@ -164,7 +165,7 @@ fn rows_of<'k, R: RecordView>(
     indexes.flat_map(move |index| {
         let keys = index.definition.keys(record).into_iter();
         keys.map(move |key| {
-            let mut row = prefix_of(index.number, record.scope());
+            let mut row = prefix_of(index.number, scope_in(&index.definition, record.scope()));
             let id = KeyPart::text(record.id());
             key.iter()
                 .chain([&id])
@@ -172,6 +173,15 @@ fn rows_of<'k, R: RecordView>(
             row
         })
     })
+}
+
+/// The scope in the rows of an index.
+fn scope_in<'s>(definition: &IndexDefinition, scope: &'s str) -> &'s str {
+    let unique = definition.unique.as_ref();
+    match unique.is_some_and(|unique| unique.across_scopes) {
+        true => "",
+        false => scope,
+    }
 }
 
 fn prefix_of(number: u32, scope: &str) -> Vec<u8> {

@@ -94,6 +94,7 @@ impl ReadView {
             memberships: memberships.collect::<Result<_, StoreError>>()?,
             users: users.collect::<Result<_, StoreError>>()?,
             given: self.given(&reads.given)?,
+            holders: BTreeMap::new(),
             foreign: BTreeMap::new(),
             origins: BTreeMap::new(),
             held: BTreeSet::new(),

@@ -84,9 +84,10 @@ impl WriterThread {
         let before = self.writable()?;
         let mut loaded = before.load(reads)?;
         let mut writes = run_decision(decide, &loaded)?;
-        // Each count is asked for once.
-        while !writes.uncounted.is_empty() {
+        // Each count and each value is asked for once.
+        while !writes.uncounted.is_empty() || !writes.unheld.is_empty() {
             loaded.given.extend(before.given(&writes.uncounted)?);
+            loaded.holders.extend(before.holders(&writes.unheld)?);
             writes = run_decision(decide, &loaded)?;
         }
         if changes_nothing(&writes) {

@@ -52,6 +52,10 @@ impl<L: StoreLayer> Store for LayeredStore<L> {
         self.inner.keep_indexes(indexes).await
     }
 
+    async fn build_uniques(&self, indexes: &[Arc<IndexDefinition>]) -> Result<(), StoreError> {
+        self.inner.build_uniques(indexes).await
+    }
+
     fn models(&self) -> Arc<dyn Models> {
         self.inner.models()
     }

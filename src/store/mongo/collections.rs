@@ -96,6 +96,10 @@ impl Collections for MongoCollections {
         Ok(self.0.count(type_name).await?)
     }
 
+    async fn freed(&self, all: bool, limit: usize) -> Result<Vec<DocumentKey>, StoreError> {
+        Ok(self.0.freed(all, limit).await?)
+    }
+
     async fn withheld(
         &self,
         after: Option<&WalkPosition>,

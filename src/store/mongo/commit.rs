@@ -313,8 +313,8 @@ impl CommitAttempts<'_> {
         attempt.committed
     }
 
-    /// Decides, and decides again if the decision asks for a count, or does not prove what was taken for absent. Each
-    /// count is asked for once. After a closer look nothing is taken for absent.
+    /// Decides, and decides again if the decision asks for a count or for who has a value, or does not prove what was taken
+    /// for absent. Each count and each value is asked for once. After a closer look nothing is taken for absent.
     async fn decided(
         &self,
         reader: &mut SessionReader<'_>,
@@ -323,9 +323,11 @@ impl CommitAttempts<'_> {
         loop {
             let (writes, decided) = self.decide(view).await?;
             view = decided;
-            if !writes.uncounted.is_empty() {
+            if !writes.uncounted.is_empty() || !writes.unheld.is_empty() {
                 let given = reader.given(&writes.uncounted).await?;
                 view.loaded.given.extend(given);
+                let holders = reader.holders(&writes.unheld).await?;
+                view.loaded.holders.extend(holders);
             } else if view.has_unverified_inserts(&writes) {
                 view.load_optimistic(reader, self.reads).await?;
             } else {

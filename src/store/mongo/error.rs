@@ -20,7 +20,7 @@ use super::write::StatementKind;
 use crate::store::{StoreError, codec::CodecError, collections::FollowError};
 
 const WRITE_CONFLICT: i32 = 112;
-const DUPLICATE_KEY: i32 = 11_000;
+pub(super) const DUPLICATE_KEY: i32 = 11_000;
 /// The user may not run the command.
 pub(super) const UNAUTHORIZED: i32 = 13;
 /// The database or the collection does not exist.

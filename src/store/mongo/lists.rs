@@ -23,6 +23,7 @@ use super::{
     error::{MongoError, NAMESPACE_NOT_FOUND, SNAPSHOT_UNAVAILABLE, UNAUTHORIZED, code},
     names::{LIVE, LIVE_END},
     reader::{SessionReader, text, unreadable},
+    uniques,
 };
 use crate::store::{
     Listed, StoreError, codec,
@@ -41,13 +42,16 @@ const INDEX_NOT_FOUND: i32 = 27;
 const NO_QUERY_EXECUTION_PLANS: i32 = 291;
 
 /// The name of an index. That by id is one of all types.
-fn name_of(index: &IndexDefinition) -> String {
+pub(super) fn name_of(index: &IndexDefinition) -> String {
     if index.fields.is_empty() {
         return PREFIX.to_owned();
     }
     let fields = index.fields.iter().map(|field| field.stored_as.as_str());
     let fields: Vec<&str> = fields.collect();
-    format!("{PREFIX} {} by {}", index.type_name, fields.join(", "))
+    match &index.unique {
+        Some(unique) => uniques::name_of(index, unique),
+        None => format!("{PREFIX} {} by {}", index.type_name, fields.join(", ")),
+    }
 }
 
 /// The path of a column in the feed.
@@ -58,6 +62,9 @@ fn paths(index: &IndexDefinition) -> Vec<String> {
 }
 
 fn model_of(index: &IndexDefinition) -> IndexModel {
+    if let Some(unique) = &index.unique {
+        return uniques::model_of(index, unique);
+    }
     let has_body = doc! { "b": { "$exists": true } };
     let (mut keys, partial) = match index.fields.is_empty() {
         true => (doc! { "t": 1, "s": 1 }, has_body),
@@ -114,7 +121,7 @@ fn any_of(mut values: Vec<Bson>) -> Bson {
     }
 }
 
-fn bson_of(values: &[KeyPart]) -> Result<Vec<Bson>, MongoError> {
+pub(super) fn bson_of(values: &[KeyPart]) -> Result<Vec<Bson>, MongoError> {
     let values = values.iter();
     values
         .map(|value| {
@@ -194,7 +201,7 @@ impl SessionReader<'_> {
 }
 
 /// A hint that cannot be followed names an index that is not there yet.
-fn of_hint(failure: MongoError) -> MongoError {
+pub(super) fn of_hint(failure: MongoError) -> MongoError {
     let is_about_hint = |error: &Error| match code(error) {
         // The index is younger than the snapshot.
         Some(SNAPSHOT_UNAVAILABLE) => true,
@@ -236,8 +243,11 @@ impl MongoContext {
                 }
             }
         }
-        feed.create_indexes(wanted.into_values()).await?;
-        Ok(())
+        let (unique, lists): (Vec<_>, Vec<_>) = wanted.into_values().partition(uniques::is_unique);
+        if !lists.is_empty() {
+            feed.create_indexes(lists).await?;
+        }
+        self.create_uniques(unique).await
     }
 
     /// The names of the indexes of lists that the feed has.
@@ -285,7 +295,7 @@ impl MongoContext {
             found => found?,
         };
         let types = self.layout.types();
-        let wanted = types.flat_map(|(_, layout)| IndexDefinition::all_of(&layout.modelled));
+        let wanted = types.flat_map(|(_, layout)| IndexDefinition::kept_for(&layout.modelled));
         let wanted = wanted.map(|index| (name_of(&index), model_of(&index)));
         let wanted: BTreeMap<String, IndexModel> = wanted.collect();
         let name = |model: &IndexModel| {
@@ -323,5 +333,5 @@ impl MongoContext {
 }
 
 fn is_of_lists(name: &str) -> bool {
-    name == PREFIX || name.starts_with(&format!("{PREFIX} "))
+    name == PREFIX || name.starts_with(&format!("{PREFIX} ")) || uniques::is_name(name)
 }

@@ -110,6 +110,7 @@ impl LoadPlan<'_> {
                     .await?,
                 users,
                 given: reader.given(&reads.given).await?,
+                holders: BTreeMap::new(),
                 inbox: conflicts.found,
                 conflicts_left_out: conflicts.left_out.into_iter().collect(),
                 waiting: match state.has_inbox {

@@ -1,6 +1,8 @@
 //! Documents that are withheld because they do not fit the model: one record each, which goes once the document fits or
 //! is deleted.
 //!
+//! The record of a document that waits for a unique value has it in `u`, and `p` once it is free.
+//!
 //! A stamp writes the records of documents with ids that the type can spell. Those of other ids are written here, as the
 //! importer comes by.
 
@@ -19,6 +21,7 @@ use mongodb::{
 use tidegate_core::{
     id::{DocumentId, DocumentKey, TypeName},
     transaction::Misfit,
+    unique::UniqueKey,
 };
 
 pub(super) use self::obsolete::IdRange;
@@ -29,6 +32,7 @@ use super::{
     layout::{id_to_bson, id_to_text},
     legacy_uuids::{self, is_legacy_uuid},
     reader::{KEYS_MAX, SessionReader, text, unreadable},
+    uniques::hash_of,
 };
 use crate::store::{
     StoreError,
@@ -133,7 +137,7 @@ impl MongoContext {
             let id = RawDocumentBuf::from_bytes(id)?;
             match misfit {
                 Some((type_name, misfit)) => {
-                    updates.push(record(id, &misfit));
+                    updates.push(record(id, &misfit, None));
                     example = Some((type_name, misfit));
                 }
                 None => deletes.push(removal(id)),
@@ -168,6 +172,34 @@ impl MongoContext {
             ))),
             Err(_) => Ok(reply),
         }
+    }
+
+    /// Documents whose value is free, or that wait for one.
+    pub(super) async fn freed(
+        &self,
+        all: bool,
+        limit: usize,
+    ) -> Result<Vec<DocumentKey>, MongoError> {
+        let misfits = self
+            .database
+            .collection::<RawDocumentBuf>(&self.names.misfits);
+        if all {
+            let waiting = doc! { "u": { "$exists": true } };
+            let marked = misfits.update_many(waiting, doc! { "$set": { "p": true } });
+            self.in_time(marked).await?;
+        }
+        let find = misfits
+            .find(doc! { "p": true })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .read_concern(ReadConcern::majority());
+        let mut freed = Vec::new();
+        for record in self.all(find).await? {
+            let key = record.get_document("_id").map_err(unreadable)?;
+            let type_name = TypeName::new(text(key, "t")?).map_err(unreadable)?;
+            let id = self.spell(&type_name, key.get("id")?);
+            freed.extend(id.ok().map(|id| DocumentKey { type_name, id }));
+        }
+        Ok(freed)
     }
 
     /// The records after a place, in their order.
@@ -277,17 +309,35 @@ fn record_id(type_name: &TypeName, id: RawBsonRef<'_>) -> RawDocumentBuf {
     record
 }
 
-/// The statement that records a document.
-pub(super) fn record(id: RawDocumentBuf, misfit: &Misfit) -> RawDocumentBuf {
-    let found = rawdoc! {
+/// The statement that records a document. One that waits for a value is proposed once that is free.
+pub(super) fn record(
+    id: RawDocumentBuf,
+    misfit: &Misfit,
+    waits_for: Option<&UniqueKey>,
+) -> RawDocumentBuf {
+    let mut found = rawdoc! {
         "path": misfit.path.as_str(),
         "found": misfit.found.as_str(),
         "problem": misfit.problem.as_str(),
     };
+    let mut obsolete = rawdoc! { "p": "" };
+    match waits_for {
+        Some(key) => found.append(cstr!("u"), hash_of(key)),
+        None => obsolete.append(cstr!("u"), ""),
+    }
     rawdoc! {
         "q": { "_id": id },
-        "u": { "$set": found, "$currentDate": { "at": true } },
+        "u": { "$set": found, "$unset": obsolete, "$currentDate": { "at": true } },
         "upsert": true,
+    }
+}
+
+/// The statement that marks the documents that wait for a value: it is free.
+pub(super) fn is_free(key: &UniqueKey) -> RawDocumentBuf {
+    rawdoc! {
+        "q": { "u": hash_of(key) },
+        "u": { "$set": { "p": true } },
+        "multi": true,
     }
 }
 

@@ -141,6 +141,7 @@ impl<'b> WritePlan<'b> {
         self.add_users(writes, known.grants);
         self.add_removals(writes, &known);
         self.add_inbox(writes, &disputed)?;
+        self.add_vacating(writes, &mut known);
         for item in &items {
             self.add_item(item, &known)?;
         }
@@ -311,14 +312,36 @@ impl<'b> WritePlan<'b> {
         }
     }
 
+    /// Takes the records out that leave a unique value to another one. They are inserted again with what they are now.
+    fn add_vacating(&mut self, writes: &Writes, known: &mut CurrentRecords) {
+        let collection = &self.context.names.feed;
+        for key in &writes.vacating {
+            let Some(before) = known.entries.remove(key) else {
+                continue;
+            };
+            let id = record_id(&Record::Entry(before));
+            let delete = rawdoc! { "q": { "_id": id }, "limit": 1 };
+            self.push(StatementKind::Delete, collection, delete, None);
+        }
+    }
+
     fn add_misfits(&mut self, writes: &Writes) {
         let collection = &self.context.names.misfits;
+        // It comes before the records of this commit, which were decided with these values free.
+        for key in &writes.freed {
+            let update = misfits::is_free(key);
+            self.push(StatementKind::Move, collection, update, None);
+        }
         for (key, misfit) in &writes.misfits {
             let Some(id) = misfits::record_id_of(self.context, key) else {
                 continue;
             };
             let (verb, statement) = match misfit {
-                Some(misfit) => (StatementKind::Update, misfits::record(id, misfit)),
+                Some(misfit) => {
+                    let waits_for = writes.duplicates.get(key);
+                    let record = misfits::record(id, misfit, waits_for);
+                    (StatementKind::Update, record)
+                }
                 None => (StatementKind::Delete, misfits::removal(id)),
             };
             self.push(verb, collection, statement, None);

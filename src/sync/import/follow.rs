@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     Importer, ImporterState, LEASE_EVERY, TermEnd,
     arrived::Arrived,
+    freed::FreedWatch,
     log::ImportLog,
     plan::{CollectionNow, may_be_back, needs_scan, ranked},
     progress::ProgressKeeper,
@@ -67,6 +68,7 @@ pub(super) struct Term<'i> {
     stream: BoxStream<'static, Result<ForeignBatch, FollowError>>,
     arrived: Arrived,
     pub(super) throttle: Throttle,
+    pub(super) freed: FreedWatch,
     pub(super) scan: Option<ActiveScan>,
     /// When and on which collections types were held in this term.
     pub(super) held: BTreeMap<TypeName, HeldLook>,
@@ -103,6 +105,7 @@ impl<'i> Term<'i> {
             stream: followed.stream,
             arrived: Arrived::default(),
             throttle: Throttle::new(importer.pushes.counted()),
+            freed: FreedWatch::of(&importer.model),
             scan: None,
             held: BTreeMap::new(),
             settled: BTreeMap::new(),
@@ -199,12 +202,13 @@ impl<'i> Term<'i> {
             self.look_if_due().await?;
             let is_deaf = is_active(Mutant::PositionAfterScan) && self.next_scan().is_some();
             let has_followed = !is_deaf && self.stamp_arrived().await?;
+            let has_freed = self.stamp_freed().await?;
             let has_scanned = self.scan_step().await?;
             if is_deaf && self.next_scan().is_none() {
                 self.follow_from_now().await?;
             }
             self.save_if_due().await?;
-            if !has_followed && !has_scanned {
+            if !has_followed && !has_freed && !has_scanned {
                 self.wait().await?;
             }
         }
@@ -328,6 +332,7 @@ impl<'i> Term<'i> {
     async fn wait(&mut self) -> Result<(), TermEnd> {
         let renewal = self.renewed_at + LEASE_EVERY;
         let due = renewal.min(self.look_at);
+        let due = self.freed.due().map_or(due, |look| look.min(due));
         let due = self.progress.due().map_or(due, |save| save.min(due));
         self.importer.enter(ImporterState::Follows);
         if let Ok(batch) = timeout_at(due, self.stream.next()).await {

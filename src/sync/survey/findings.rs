@@ -31,6 +31,7 @@ impl ModelSurvey<'_> {
         let mut findings: Vec<Finding> = changes.map(|it| of_change(it, result)).collect();
         findings.extend(of_violations(result));
         findings.extend(of_nulled(result));
+        findings.extend(of_duplicates(result));
         findings.extend(of_misfits_before(result));
         findings.push(of_misfits(result, accepted));
         findings
@@ -64,6 +65,9 @@ fn of_change(change: &ModelChange, result: &SurveyResult) -> Finding {
         Class::RefusedOn(Obstacle::Misfits) if result.misfits.count > 0 => {
             "not all stored documents fit".to_owned()
         }
+        Class::RefusedOn(Obstacle::Duplicates) if result.duplicates.count > 0 => {
+            "not all stored documents have values of their own".to_owned()
+        }
         Class::RefusedOn(obstacle) => nothing_against(obstacle).to_owned(),
         Class::InStep | Class::Served => "served at once".to_owned(),
     };
@@ -78,7 +82,7 @@ fn against(change: &ModelChange, result: &SurveyResult) -> Option<Evidence> {
     let of_type = of_type(change.type_name.as_ref(), result);
     let none = Examples::default();
     let (message, count, named) = match obstacle {
-        Obstacle::Misfits => return None,
+        Obstacle::Misfits | Obstacle::Duplicates => return None,
         Obstacle::HiddenValues => {
             let hidden = result.hidden.get(&change.subject).unwrap_or(&none);
             let message = format!(
@@ -124,6 +128,7 @@ fn nothing_against(obstacle: Obstacle) -> &'static str {
         Obstacle::MissingDocuments => "all documents are there",
         Obstacle::Documents => "it has no documents",
         Obstacle::Memberships => "none of its documents gives access",
+        Obstacle::Duplicates => "all stored documents have values of their own",
     }
 }
 
@@ -135,6 +140,16 @@ fn of_violations(result: &SurveyResult) -> Option<Finding> {
 fn of_nulled(result: &SurveyResult) -> Option<Finding> {
     let rest = "an optional field that does not fit the model, and is shown as null";
     warning(&result.nulled, "has", "have", rest)
+}
+
+fn of_duplicates(result: &SurveyResult) -> Option<Finding> {
+    let Examples { count, first } = &result.duplicates;
+    let message = format!(
+        "{} what a `@unique` allows only once; give them other values first, through the gateway or in the database, or leave the `@unique` out",
+        documents(*count, "has", "have")
+    );
+    let finding = Finding::obstacle(Topic::Model, message).about(*count, first.clone());
+    (*count > 0).then_some(finding)
 }
 
 fn of_misfits_before(result: &SurveyResult) -> Option<Finding> {

@@ -14,6 +14,7 @@ use tidegate_core::{
     membership::GiverAndUser,
     push::ClientState,
     transaction::{ExpiryQuery, Loaded, Reads, Writes},
+    unique::UniqueKey,
     value::document_bytes,
 };
 
@@ -25,10 +26,11 @@ impl State {
         let mut loaded = self.load(reads);
         loop {
             let writes = decide(&loaded);
-            if writes.uncounted.is_empty() {
+            if writes.uncounted.is_empty() && writes.unheld.is_empty() {
                 return writes;
             }
             loaded.given.extend(self.given(&writes.uncounted));
+            loaded.holders.extend(self.holders(&writes.unheld));
         }
     }
 
@@ -76,6 +78,7 @@ impl State {
             memberships: reads.members.iter().map(memberships).collect(),
             users: reads.users.iter().filter_map(state).collect(),
             given: self.given(&reads.given),
+            holders: BTreeMap::new(),
             inbox: conflicts.filter_map(record).collect(),
             waiting: self.waiting(&reads.waiting),
             expired: old.map_or_else(Vec::new, |old| self.expired(old)),
@@ -110,6 +113,16 @@ impl State {
             (giving.clone(), given.count())
         };
         givings.iter().map(count).collect()
+    }
+
+    /// Who has each of these values.
+    fn holders(&self, keys: &BTreeSet<UniqueKey>) -> BTreeMap<UniqueKey, Option<DocumentKey>> {
+        let holder = |key: &UniqueKey| {
+            let has = |entry: &&Arc<Entry>| key.is_of(entry);
+            let holder = self.entries().find(has).map(|entry| entry.key.clone());
+            (key.clone(), holder)
+        };
+        keys.iter().map(holder).collect()
     }
 
     /// How much of each share waits in the inbox.

@@ -28,6 +28,7 @@ fn index(fields: &[&str]) -> Arc<IndexDefinition> {
     Arc::new(IndexDefinition {
         type_name: TypeName::new("Task").unwrap(),
         fields: fields.collect(),
+        unique: None,
     })
 }
 

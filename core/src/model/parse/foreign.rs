@@ -31,7 +31,7 @@ pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static
         "belongsto" | "hasone" | "relation" | "relationship" | "connection" | "link" => {
             "store the other document's id in a field such as `projectId: ID`, and write `project: Project @reference(by: \"projectId\")`"
         }
-        "unique" | "search" | "searchable" | "fulltext" => {
+        "search" | "searchable" | "fulltext" => {
             "remove it: such indexes are made in the database; a change that a unique index refuses is REJECTED with INVALID_VALUE"
         }
         "id" | "primarykey" | "key" => {

@@ -139,12 +139,14 @@ fn is_ordered(shape: &Shape) -> bool {
 /// Reports the first index that is too many.
 pub(super) fn check_count(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     let objects = sdl.synced.iter();
-    let mut indexes =
-        objects.flat_map(|object| DirectiveArguments::all_of(&object.directives, "index"));
+    let mut indexes = objects.flat_map(|object| {
+        let of_lists = DirectiveArguments::all_of(&object.directives, "index");
+        of_lists.chain(DirectiveArguments::all_of(&object.directives, "unique"))
+    });
     if let Some(surplus) = indexes.nth(INDEXES_MAX) {
         report.add(
             surplus.place(""),
-            format!("the model has more than {INDEXES_MAX} indexes"),
+            format!("the model has more than {INDEXES_MAX} indexes, with those of @unique"),
             "keep those that the queries of apps need",
         );
     }

@@ -18,13 +18,14 @@ use super::{
     roots::Roots,
     stored_types,
     templates::{self, FieldTemplates, TemplateFieldRule},
-    upkeep,
+    uniques, upkeep,
 };
 use crate::{
     id::{IdType, TypeName},
     model::{
         ConflictRule, DefaultValue, DocumentType, Field, MembershipRule, Overlap, Policy,
-        Reference, Reverse, Role, Roles, STORED_ID, ScopeTemplate, Template, is_canonical,
+        Reference, Reverse, Role, Roles, STORED_ID, ScopeTemplate, Template, UniqueRule,
+        is_canonical,
     },
     value::Value,
 };
@@ -124,6 +125,7 @@ pub(super) fn read(
         reverses,
         membership,
         indexes: indexes::read(context.sdl, object, report),
+        uniques: uniques::read(context.sdl, object, nulls_misfits, report),
         upkeep,
     };
     Some((with_stored_names(document_type), roots))
@@ -136,6 +138,7 @@ fn with_stored_names(document_type: DocumentType) -> DocumentType {
         membership,
         references,
         indexes,
+        uniques,
         fields,
         ..
     } = document_type;
@@ -150,6 +153,10 @@ fn with_stored_names(document_type: DocumentType) -> DocumentType {
     });
     let indexes = indexes.iter();
     let indexes = indexes.map(|fields| fields.iter().map(|name| stored(name)).collect());
+    let uniques = uniques.into_iter().map(|rule| UniqueRule {
+        fields: rule.fields.iter().map(|name| stored(name)).collect(),
+        within: rule.within,
+    });
     DocumentType {
         scope: scope.renamed(stored),
         membership: membership.map(|rule| MembershipRule {
@@ -160,6 +167,7 @@ fn with_stored_names(document_type: DocumentType) -> DocumentType {
         }),
         references: references.collect(),
         indexes: indexes.collect(),
+        uniques: uniques.collect(),
         fields,
         ..document_type
     }

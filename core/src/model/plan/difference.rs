@@ -72,6 +72,11 @@ pub enum Difference {
     },
     /// Other indexes.
     Indexes,
+    /// Other values are unique.
+    Uniques {
+        /// Whether some are that were not.
+        is_stricter: bool,
+    },
     /// Another `versionField` or `updatedAtField`.
     Upkeep,
     /// The field is new.
@@ -200,6 +205,8 @@ pub enum Obstacle {
     Documents,
     /// Documents of the type give access.
     Memberships,
+    /// Documents have the same values, and these are to be unique.
+    Duplicates,
 }
 
 impl Difference {
@@ -214,6 +221,7 @@ impl Difference {
             | Self::Conflict
             | Self::References { .. }
             | Self::Indexes
+            | Self::Uniques { is_stricter: false }
             | Self::Upkeep
             | Self::FieldRemoved { .. }
             | Self::FieldRenamed { .. }
@@ -236,6 +244,7 @@ impl Difference {
             | Self::Optional
             | Self::ValueAdded => Class::InStep,
             Self::Memberships => Class::StampedFirst,
+            Self::Uniques { is_stricter: true } => Class::RefusedOn(Obstacle::Duplicates),
             Self::FieldAdded { may_be_absent } | Self::Required { may_be_absent } => {
                 match may_be_absent {
                     true => Class::InStep,
@@ -389,6 +398,10 @@ impl fmt::Display for Difference {
             Self::Conflict => f.write_str("has another `@conflict`"),
             Self::References { .. } => f.write_str("has other references"),
             Self::Indexes => f.write_str("has other indexes"),
+            Self::Uniques { is_stricter: true } => f.write_str("has values that have to be unique"),
+            Self::Uniques { is_stricter: false } => {
+                f.write_str("has values that no longer have to be unique")
+            }
             Self::Upkeep => f.write_str("has another `versionField` or `updatedAtField`"),
             Self::StoredName { from, to, .. } => {
                 write!(f, "is stored as {to:?}, was stored as {from:?}")

@@ -104,7 +104,7 @@ impl<'l> TransactionOverlay<'l> {
         }
     }
 
-    fn arrival<'a>(
+    pub(super) fn arrival<'a>(
         &self,
         model: &'a Model,
         now: Timestamp,
@@ -202,7 +202,9 @@ impl<'l> TransactionOverlay<'l> {
         let mended = recorded.filter(|key| !self.withheld.contains_key(*key));
         let mended = mended.map(|key| (key.clone(), None));
         let withheld = self.withheld.iter();
-        let found = withheld.filter(|(key, _)| self.loaded.foreign.contains_key(**key));
+        let found = withheld.filter(|(key, _)| {
+            self.loaded.foreign.contains_key(**key) || self.duplicates.contains_key(*key)
+        });
         let found = found.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));
         mended.chain(found).collect()
     }
