@@ -150,8 +150,10 @@ fn read_embedded(
     report: &mut DiagnosticReport<'_>,
 ) -> EmbeddedType {
     for directive in object.directives.iter() {
-        if ["scope", "conflict", "grants", "index", "unique", "allow", "owner"]
-            .contains(&directive.name.as_str())
+        if [
+            "scope", "conflict", "grants", "index", "unique", "allow", "owner",
+        ]
+        .contains(&directive.name.as_str())
         {
             report.add(
                 directive.location(),

@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
-    entry::Entry,
-    id::DocumentKey,
-    model::Model,
-    push::PushAnswer,
-    transaction::ForeignState,
+    entry::Entry, id::DocumentKey, model::Model, push::PushAnswer, transaction::ForeignState,
     unique::UniqueKey,
 };
 use tidegate_testkit::Random;
@@ -112,7 +108,10 @@ fn what_is_taken_over_together_may_swap_its_values_and_of_twins_the_first_is_sho
         "its record says for what it waits"
     );
     let shown = [("a", "2"), ("b", "1"), ("c", "3")];
-    assert_eq!(codes(&store), shown.map(|(id, code)| (id.to_owned(), code.to_owned())));
+    assert_eq!(
+        codes(&store),
+        shown.map(|(id, code)| (id.to_owned(), code.to_owned()))
+    );
     // A push meets what is withheld, in its scope.
     let met = pushed(&mut store, &[update("d", 1, json!({"shelf": "top"}))]);
     assert_eq!(met, ["REJECTED INVALID_VALUE"]);
@@ -135,7 +134,10 @@ fn a_push_does_not_count_on_what_it_does_not_take_over() {
     assert_eq!(met, ["REJECTED INVALID_VALUE 1"]);
     let _stamped = store.import(&[task("a"), task("b")]);
     let shown = [("a", "3"), ("b", "1")];
-    assert_eq!(codes(&store), shown.map(|(id, code)| (id.to_owned(), code.to_owned())));
+    assert_eq!(
+        codes(&store),
+        shown.map(|(id, code)| (id.to_owned(), code.to_owned()))
+    );
 }
 
 /// The keys of all living documents. No two have one.
@@ -183,7 +185,10 @@ fn expect_reason(store: &Store, draft: &Draft, answer: &PushAnswer, at: &str) {
     let body = draft.fields(&store.model);
     let has_one = store.living().any(|entry| {
         let other = entry.body.as_ref().unwrap();
-        let same = |name| body.get(name).is_some_and(|value| other.get(name) == Some(value));
+        let same = |name| {
+            body.get(name)
+                .is_some_and(|value| other.get(name) == Some(value))
+        };
         entry.key != draft.key() && (same("code") || (same("shelf") && same("place")))
     });
     assert!(has_one, "{at}: {draft:?} has nothing in common with any");
@@ -245,11 +250,13 @@ fn expect_only_duplicates_withheld(
         let scope = body["audience"].as_str().unwrap();
         let scope = tidegate_core::id::Scope::new(scope).unwrap();
         let rules = document_type.uniques.iter();
-        let mut keys = rules
-            .filter_map(|rule| UniqueKey::of(&document_type.stored_as, rule, &scope, body));
-        let is_duplicate =
-            keys.any(|unique| held.get(&unique).is_some_and(|holder| holder != key));
+        let mut keys =
+            rules.filter_map(|rule| UniqueKey::of(&document_type.stored_as, rule, &scope, body));
+        let is_duplicate = keys.any(|unique| held.get(&unique).is_some_and(|holder| holder != key));
         assert!(is_duplicate, "{at}: {key} is not shown, and no duplicate");
-        assert!(store.state.misfits.contains(key), "{at}: {key} has no record");
+        assert!(
+            store.state.misfits.contains(key),
+            "{at}: {key} has no record"
+        );
     }
 }

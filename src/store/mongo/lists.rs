@@ -236,7 +236,7 @@ impl MongoContext {
                     Err(MongoError::Driver(error)) if code(&error) == Some(UNAUTHORIZED) => {
                         tracing::warn!(
                             index = name,
-                            "an index of lists is no longer used, and the user may not drop it: grant dropIndex, or drop it"
+                            "an index is no longer used, and the user may not drop it: grant dropIndex, or drop it"
                         );
                     }
                     dropped => dropped?,
@@ -309,9 +309,13 @@ impl MongoContext {
             found.any(|it| name(it) == **wanted && it.keys.iter().eq(model.keys.iter()))
         };
         let missing = wanted.iter().filter(|it| !is_there(it)).map(|(name, _)| {
+            let effect = match uniques::is_name(name) {
+                true => "pushes that write such values are answered with SERVICE_UNAVAILABLE",
+                false => "lists by it are refused with INDEX_BUILDING",
+            };
             Finding::warning(
                 Topic::Indexes,
-                format!("the index {name:?} of the feed is missing, so that lists by it are refused with INDEX_BUILDING; a running gateway builds it"),
+                format!("the index {name:?} of the feed is missing, so that {effect}; a running gateway builds it"),
             )
         });
         let unused = found.iter().map(name);
@@ -320,7 +324,7 @@ impl MongoContext {
         let unused = unused.map(|name| {
             Finding::warning(
                 Topic::Indexes,
-                format!("the index {name:?} of the feed serves no list of this model; a gateway drops it when no other model is served, or drop it: db[\"{collection}\"].dropIndex(\"{name}\")"),
+                format!("the index {name:?} of the feed serves nothing in this model; a gateway drops it when no other model is served, or drop it: db[\"{collection}\"].dropIndex(\"{name}\")"),
             )
         });
         let mut findings: Vec<Finding> = missing.chain(unused).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::{ReadableTable, TableError};
+use redb::TableError;
 use tidegate_core::{
     id::{DocumentId, DocumentKey, Scope},
     query::IndexDefinition,
