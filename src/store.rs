@@ -559,6 +559,10 @@ pub enum StoreError {
     /// An index is being built. Trying again helps once it is complete.
     #[error("an index is being built")]
     IndexBuilding,
+    /// Another document has a value that is unique by a model of the store that the caller does not know. Nothing was
+    /// written. Trying again helps at a gateway of that model, or once its index is gone.
+    #[error("another model of the store says that a value is unique, and another document has it")]
+    ValueTaken,
     /// The decision panicked, or returned what cannot be stored. Trying again does not help.
     #[error("the decision could not be carried out: {0}")]
     DecisionFailed(String),

@@ -86,6 +86,7 @@ impl SyncError {
             StoreError::Unavailable(_)
             | StoreError::WriteConflict(_)
             | StoreError::Deposed
+            | StoreError::ValueTaken
             | StoreError::InUse { .. } => Self::Unavailable(reason),
             StoreError::IndexBuilding => Self::IndexBuilding,
             StoreError::NotWritable(_) => Self::ReadOnly(reason),

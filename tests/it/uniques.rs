@@ -441,3 +441,31 @@ async fn a_start_is_refused_while_stored_documents_have_what_the_model_makes_uni
         }
     }
 }
+
+#[tokio::test]
+async fn a_gateway_of_a_model_that_does_not_know_what_is_unique_writes_no_duplicate_and_serves_the_rest()
+ {
+    let [_, place] = Place::each().await;
+    let older = place.serve(&without_uniques());
+    let newer = place.serve(MODEL);
+    let (alice, bob) = (
+        team("alice", &older, &["red"]),
+        team("bob", &newer, &["red"]),
+    );
+    assert_eq!(
+        pushed(&bob, &[part("a", json!({"code": "A"}))]).await,
+        [APPLIED]
+    );
+    let mutation =
+        "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    let twin = json!({"input": {"changes": [part("twin", json!({"code": "A"}))]}});
+    let other = [part("b", json!({"code": "B"}))];
+    let (refused, applied) = tokio::join!(alice.code(mutation, twin), pushed(&alice, &other));
+    assert_eq!(refused, "SERVICE_UNAVAILABLE");
+    assert_eq!(applied, [APPLIED]);
+    // What it wrote counts at the other gateway.
+    assert_eq!(
+        pushed(&bob, &[part("c", json!({"code": "B"}))]).await,
+        [TAKEN]
+    );
+}

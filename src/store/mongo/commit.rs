@@ -280,6 +280,9 @@ impl CommitAttempts<'_> {
                 .await?;
         }
         if let Err(failure) = plan.send(session).await {
+            if context.is_of_another_model(&failure) {
+                return Err(MongoError::Final(StoreError::ValueTaken));
+            }
             self.probe = failure.refused().and_then(|_| Probe::of(plan));
             return Err(failure);
         }

@@ -62,6 +62,8 @@ pub(super) struct StatementError {
     pub(super) keys: Vec<DocumentKey>,
     /// The fields of the rule that was broken, by their stored names.
     pub(super) fields: Vec<String>,
+    /// The keys of the index that was broken.
+    pub(super) index: Vec<String>,
 }
 
 impl From<Error> for MongoError {
@@ -232,7 +234,8 @@ impl StatementError {
         let info = error.get_document("errInfo").ok();
         let pattern = error.get_document("keyPattern").ok();
         let unique = pattern.into_iter().flat_map(Document::keys);
-        let mut fields: Vec<String> = unique.map(|path| top(path)).collect();
+        let index: Vec<String> = unique.cloned().collect();
+        let mut fields: Vec<String> = index.iter().map(|path| top(path)).collect();
         if let Some(info) = info {
             collect_properties(&Bson::Document(info.clone()), &mut fields);
         }
@@ -241,6 +244,7 @@ impl StatementError {
             verb,
             keys,
             fields,
+            index,
         }
     }
 
@@ -257,6 +261,13 @@ impl StatementError {
     fn is_refusal(&self) -> bool {
         let of_document = !self.keys.is_empty() && !self.is_conflict();
         of_document && !is_passing_code(self.code) && of_operator(self.code).is_none()
+    }
+
+    /// The keys of the index of the feed that says that a value is unique, if that is broken.
+    pub(super) fn unique_values(&self) -> Option<&[String]> {
+        let is_of_body = |path: &String| path.starts_with("b.");
+        let is_broken = self.keys.is_empty() && self.code == DUPLICATE_KEY;
+        (is_broken && self.index.iter().any(is_of_body)).then_some(&*self.index)
     }
 
     /// Whether a document exists whose id is the same, or equal under the collation.

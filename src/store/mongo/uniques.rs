@@ -201,6 +201,20 @@ impl MongoContext {
         }
     }
 
+    /// Whether a commit broke an index of unique values of which the own model does not know. No decision would keep it.
+    pub(super) fn is_of_another_model(&self, failure: &MongoError) -> bool {
+        let MongoError::Statement(error) = failure else {
+            return false;
+        };
+        let Some(broken) = error.unique_values() else {
+            return false;
+        };
+        let types = self.layout.types();
+        let own = types.flat_map(|(_, layout)| IndexDefinition::kept_for(&layout.modelled));
+        let mut own = own.filter_map(|index| Some(model_of(&index, index.unique.as_ref()?)));
+        !own.any(|index| index.keys.keys().eq(broken))
+    }
+
     /// The server builds an index while the feed is written.
     pub(super) async fn create_uniques(&self, unique: Vec<IndexModel>) -> Result<(), MongoError> {
         if unique.is_empty() {

@@ -187,6 +187,7 @@ impl CommitGroup {
             StoreError::DecisionFailed(_)
             | StoreError::Corrupt(_)
             | StoreError::NotPermitted(_)
+            | StoreError::ValueTaken
                 if requests > 1 =>
             {
                 Ok(self.split(requests / 2))

@@ -113,6 +113,7 @@ impl Batch {
                 verb: self.verb,
                 keys,
                 fields: Vec::new(),
+                index: Vec::new(),
             })),
             _ => MongoError::Driver(error),
         }

@@ -116,6 +116,18 @@ fn edits() -> Vec<Row> {
             ),
             ..plain("an `@index` is removed", tasks!("title: String"))
         },
+        plain(
+            "an `@unique` is added",
+            model!(
+                "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @unique(fields: [\"title\"]) { id: ID! team: String! title: String }"
+            ),
+        ),
+        Row {
+            old: model!(
+                "type Task @collection(name: \"tasks\") @scope(by: \"team:{team}\") @unique(fields: [\"title\"]) { id: ID! team: String! title: String }"
+            ),
+            ..plain("an `@unique` is removed", tasks!("title: String"))
+        },
         Row {
             old: tasks!("title: String note: String"),
             seed: json!({"team": "red", "title": "a", "note": "n"}),
