@@ -48,6 +48,8 @@ pub(super) struct TransactionOverlay<'l> {
     withheld: BTreeMap<&'l DocumentKey, Withheld>,
     /// Of them, those that are withheld because another document has the value.
     duplicates: BTreeMap<&'l DocumentKey, UniqueKey>,
+    /// The unique values to which others' writes come that are not withheld. They come before every change.
+    claimed: BTreeMap<UniqueKey, &'l DocumentKey>,
     /// The pairs of giver and user whose documents have not been counted.
     uncounted: BTreeSet<GiverAndUser>,
     /// The unique values of which it was not looked up who has them.
@@ -82,6 +84,7 @@ impl<'l> TransactionOverlay<'l> {
             taken_over: BTreeSet::new(),
             withheld: BTreeMap::new(),
             duplicates: BTreeMap::new(),
+            claimed: BTreeMap::new(),
             uncounted: BTreeSet::new(),
             unheld: BTreeSet::new(),
         };

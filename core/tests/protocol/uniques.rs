@@ -131,13 +131,31 @@ fn a_push_does_not_count_on_what_it_does_not_take_over() {
     store.elsewhere(&create("a", coded("3")));
     store.elsewhere(&create("b", coded("1")));
     let met = pushed(&mut store, &[update("b", 1, json!({"shelf": "top"}))]);
-    assert_eq!(met, ["REJECTED INVALID_VALUE 1"]);
+    assert_eq!(met, ["REJECTED INVALID_VALUE"]);
     let _stamped = store.import(&[task("a"), task("b")]);
     let shown = [("a", "3"), ("b", "1")];
     assert_eq!(
         codes(&store),
         shown.map(|(id, code)| (id.to_owned(), code.to_owned()))
     );
+}
+
+#[test]
+fn what_others_wrote_comes_before_the_changes_of_a_push_that_meets_it() {
+    let mut store = store();
+    assert_eq!(
+        pushed(&mut store, &[create("b", coded("2"))]),
+        ["APPLIED 1"]
+    );
+    store.elsewhere(&create("b", coded("1")));
+    let changes = [
+        create("a", coded("1")),
+        update("b", 1, json!({"shelf": "top"})),
+        update("b", 3, json!({"code": null})),
+        create("c", coded("1")),
+    ];
+    let expected = ["REJECTED NOT_UNIQUE", "MERGED 3", "APPLIED 4", "APPLIED 1"];
+    assert_eq!(pushed(&mut store, &changes), expected);
 }
 
 /// The keys of all living documents. No two have one.

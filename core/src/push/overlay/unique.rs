@@ -62,7 +62,6 @@ impl<'l> TransactionOverlay<'l> {
         if self.model.types.iter().all(|it| it.uniques.is_empty()) {
             return;
         }
-        let mut taken: BTreeSet<UniqueKey> = BTreeSet::new();
         let keys: Vec<&'l DocumentKey> = self.imports.keys().copied().collect();
         for key in keys {
             let import = Arc::clone(&self.imports[key]);
@@ -79,12 +78,13 @@ impl<'l> TransactionOverlay<'l> {
             let twice = new.find(|value| {
                 let holder = self.holder(value);
                 let holder = holder.filter(|holder| holder != key);
-                let is_held = holder.is_some_and(|holder| !self.leaves(&holder, value, duplicates));
-                is_held || taken.contains(value)
+                holder.is_some_and(|holder| !self.leaves(&holder, value, duplicates))
             });
             match twice.cloned() {
                 Some(value) => self.withhold_duplicate(now, key, document_type, &value, duplicates),
-                None => taken.extend(comes_to),
+                None => self
+                    .claimed
+                    .extend(comes_to.into_iter().map(|value| (value, key))),
             }
         }
     }
@@ -143,6 +143,9 @@ impl<'l> TransactionOverlay<'l> {
     fn holder(&mut self, value: &UniqueKey) -> Option<DocumentKey> {
         if let Some(holder) = self.changed.holders.get(value) {
             return holder.clone();
+        }
+        if let Some(holder) = self.claimed.get(value) {
+            return Some((*holder).clone());
         }
         let looked_up = self.loaded.holders.get(value);
         if looked_up.is_none() {
