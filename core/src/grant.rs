@@ -194,7 +194,7 @@ impl Grants {
     pub fn writable(&self) -> impl Iterator<Item = &Scope> {
         let scopes = self.scopes.iter().chain(&self.unseen);
         scopes
-            .filter(|(_, held)| self.roles.may_change(**held))
+            .filter(|(scope, held)| self.roles.may_change(scope, **held))
             .map(|(scope, _)| scope)
     }
 }

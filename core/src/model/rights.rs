@@ -4,10 +4,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{DocumentType, STORED_ID};
+use super::{DocumentType, STORED_ID, ScopeTemplate};
 use crate::{
     grant::document_text,
-    id::{DocumentId, UserId},
+    id::{DocumentId, Scope, UserId},
     value::Document,
 };
 
@@ -106,6 +106,8 @@ pub struct Roles {
     named: Vec<Role>,
     /// The roles with which a document of some type may be changed.
     changing: RoleSet,
+    /// The scopes of documents that their owners may change, whatever their role.
+    owned: Vec<ScopeTemplate>,
 }
 
 impl Roles {
@@ -124,6 +126,7 @@ impl Roles {
         Self {
             named,
             changing: RoleSet::WRITE,
+            owned: Vec::new(),
         }
     }
 
@@ -158,15 +161,19 @@ impl Roles {
             .map(|(_, name)| name)
     }
 
-    /// Whether a user with these roles may change a document of some type.
-    pub fn may_change(&self, held: RoleSet) -> bool {
-        held.meets(self.changing) || !held.is_empty() && self.changing.meets(RoleSet::OWNER)
+    /// Whether a user with these roles in a scope may change a document of some type there.
+    pub fn may_change(&self, scope: &Scope, held: RoleSet) -> bool {
+        let has_owned = || self.owned.iter().any(|of_type| of_type.can_give(scope));
+        held.meets(self.changing) || !held.is_empty() && has_owned()
     }
 
-    /// Notes with which roles documents of the model's types may be changed.
+    /// Notes with which roles documents of the model's types may be changed, and where owners may change them.
     pub(super) fn note_changing(&mut self, types: &[Arc<DocumentType>]) {
-        let types = types.iter();
-        self.changing = types.fold(RoleSet::NONE, |set, ty| set.with(ty.rights.changing()));
+        let changing = types.iter().map(|ty| ty.rights.changing());
+        self.changing = changing.fold(RoleSet::NONE, RoleSet::with);
+        let owned = types.iter();
+        let owned = owned.filter(|ty| ty.rights.changing().meets(RoleSet::OWNER));
+        self.owned = owned.map(|ty| ty.scope.clone()).collect();
     }
 }
 
