@@ -8,7 +8,7 @@ use tidegate_core::{
     model::Model,
     push::{Erasure, Resolution},
     transaction::{ForeignState, Reads},
-    value::{Document, json::encode_fields},
+    value::{Document, Value, json::encode_fields},
 };
 
 use crate::{
@@ -48,11 +48,11 @@ fn kept(store: &Store) -> (i64, i64, String, String) {
     let entry = store.task("t");
     let body = entry.body.as_ref().expect("the task is alive");
     let seconds = |name: &str| match &body[name] {
-        tidegate_core::value::Value::DateTime(at) => (at.ms() - start().ms()) / 1_000,
+        Value::DateTime(at) => (at.ms() - start().ms()) / 1_000,
         other => panic!("{other:?} is no time"),
     };
     let user = |name: &str| match &body[name] {
-        tidegate_core::value::Value::String(user) => user.clone(),
+        Value::String(user) => user.clone(),
         other => panic!("{other:?} is no user"),
     };
     (
@@ -217,7 +217,7 @@ fn ahead(ms: i64) -> Store {
     let mut entry = Entry::clone(store.task("t"));
     let body = entry.body.as_mut().unwrap();
     let at = store.now.plus_ms(1_000 + ms);
-    body.insert("t".to_owned(), tidegate_core::value::Value::DateTime(at));
+    body.insert("t".to_owned(), Value::DateTime(at));
     let entries = vec![std::sync::Arc::new(entry)];
     store.write(&tidegate_core::transaction::Writes {
         entries,
@@ -290,6 +290,27 @@ fn a_conflict_shows_none_of_what_the_change_would_set_and_names_its_resolver() {
     let answer = store.resolve("cat", &id, 3, Resolution::Mine);
     assert_eq!(summaries(&answer), ["APPLIED 4"]);
     assert_eq!(kept(&store), of(6, 6, "cat", "cat"));
+}
+
+#[test]
+fn the_updated_at_field_of_a_collection_is_kept_alike() {
+    for directive in ["@readOnly", "@server(value: UPDATED_AT)"] {
+        let text = format!(
+            r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks", updatedAtField: "t") @scope(by: "all") {{
+  id: ID!
+  title: String
+  touched: DateTime {directive} @stored(as: "t")
+}}
+"#
+        );
+        let mut store = Store::of(Model::parse("model.graphql", &text).unwrap());
+        push(&mut store, "ann", create("t", titled("a")), "APPLIED 1");
+        push(&mut store, "ann", update("t", 1, titled("b")), "APPLIED 2");
+        let body = store.task("t").body.as_ref().unwrap();
+        assert_eq!(body["t"], Value::DateTime(start().plus_ms(2_000)));
+    }
 }
 
 const OWNED: &str = r#"@owner(by: "author") @allow(role: WRITE, do: [CREATE]) @allow(role: OWNER, do: [UPDATE DELETE])"#;
