@@ -104,8 +104,6 @@ pub enum Mutant {
     CreateOverwrites,
     /// 4.15: the gateway sets none of the fields that it keeps.
     ServerFieldsStay,
-    /// 4.15: a change of a document sets who created it, and when.
-    CreationMoves,
     /// 6.1: a ring releases writes in the order of their arrival.
     NoHoldBack,
     /// 6.3: rings continue after a restart of the tail.

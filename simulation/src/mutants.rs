@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 99] = [
+pub const CATALOGUE: [Broken; 98] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -88,7 +88,6 @@ pub const CATALOGUE: [Broken; 99] = [
     Broken { fault: Fault::Gateway(Mutant::FieldsFree), rule: "4.14", says: "who may write a document may write all of its fields" },
     Broken { fault: Fault::Gateway(Mutant::CreateOverwrites), rule: "4.14", says: "a create that meets a living document needs no UPDATE" },
     Broken { fault: Fault::Gateway(Mutant::ServerFieldsStay), rule: "4.15", says: "the gateway sets none of the fields that it keeps" },
-    Broken { fault: Fault::Gateway(Mutant::CreationMoves), rule: "4.15", says: "a change of a document sets who created it, and when" },
     Broken { fault: Fault::Gateway(Mutant::NoHoldBack), rule: "6.1", says: "a ring releases what comes in the order in which it comes" },
     Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
     Broken { fault: Fault::Gateway(Mutant::RingsUnread), rule: "6.3", says: "a subscription that memberships woke does not read the rings" },

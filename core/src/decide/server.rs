@@ -17,7 +17,7 @@ impl DecisionContext<'_> {
         let Some(body) = entry.body.as_mut() else {
             return;
         };
-        let is_created = entry.began == entry.version || is_active(Mutant::CreationMoves);
+        let is_created = entry.began == entry.version;
         for field in &self.document_type.fields {
             let Some(kept) = self.document_type.server_value(field) else {
                 continue;
