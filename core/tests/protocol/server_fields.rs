@@ -215,7 +215,7 @@ fn ahead(ms: i64) -> Store {
     let mut store = store("policy: CLIENT_WINS");
     push(&mut store, "ann", create("t", titled("a")), "APPLIED 1");
     let mut entry = Entry::clone(store.task("t"));
-    let body = entry.body.as_mut().unwrap();
+    let body = entry.body.as_mut().expect("it lives");
     let at = store.now.plus_ms(1_000 + ms);
     body.insert("t".to_owned(), Value::DateTime(at));
     let entries = vec![std::sync::Arc::new(entry)];

@@ -30,7 +30,7 @@ type Task @collection(name: "tasks") @scope(by: "{audience}") @conflict(policy: 
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 fn store() -> Store {
-    let mut store = Store::of(Model::parse("model.graphql", SDL).unwrap());
+    let mut store = Store::of(Model::parse("model.graphql", SDL).expect("the model is sound"));
     store.teams("alice", &["red", "blue"]);
     store
 }
@@ -188,7 +188,7 @@ fn change(random: &mut Random, store: &Store) -> Draft {
         0 => create(id, whole).naming(version),
         1 => delete(id, base),
         _ => {
-            let mut some = whole.as_object().unwrap().clone();
+            let mut some = whole.as_object().expect("it is a document").clone();
             some.retain(|_, _| random.once_in(2));
             update(id, base, Json::Object(some))
         }
@@ -202,7 +202,7 @@ fn expect_reason(store: &Store, draft: &Draft, answer: &PushAnswer, at: &str) {
     }
     let body = draft.fields(&store.model);
     let has_one = store.living().any(|entry| {
-        let other = entry.body.as_ref().unwrap();
+        let other = entry.body.as_ref().expect("it lives");
         let same = |name| {
             body.get(name)
                 .is_some_and(|value| other.get(name) == Some(value))
@@ -265,8 +265,8 @@ fn expect_only_duplicates_withheld(
         let ForeignState::Document(body) = foreign else {
             continue;
         };
-        let scope = body["audience"].as_str().unwrap();
-        let scope = tidegate_core::id::Scope::new(scope).unwrap();
+        let scope = body["audience"].as_str().expect("it is a text");
+        let scope = tidegate_core::id::Scope::new(scope).expect("it is a scope");
         let rules = document_type.uniques.iter();
         let mut keys =
             rules.filter_map(|rule| UniqueKey::of(&document_type.stored_as, rule, &scope, body));
