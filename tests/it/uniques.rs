@@ -177,7 +177,7 @@ async fn a_deleted_document_frees_its_value_and_gets_it_back_only_if_it_is_free(
             [APPLIED; 2]
         );
         let again = json!({"part": {"create": {"id": "a", "baseVersion": 2, "document": {"team": "red", "code": "A"}}}});
-        assert_eq!(pushed(&alice, &[again.clone()]).await, [TAKEN]);
+        assert_eq!(pushed(&alice, std::slice::from_ref(&again)).await, [TAKEN]);
         assert_eq!(pushed(&alice, &[delete("b", 1), again]).await, [APPLIED; 2]);
         // Of a scope: a document that moves meets those that are there.
         let spot = json!({"shelf": "top", "place": 1});
