@@ -1,7 +1,8 @@
 //! Some of the histories that `make soak` runs by the hundred thousand, and each broken rule once.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    iter,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
 };
 
@@ -17,21 +18,25 @@ const WORKERS: u64 = 2;
 #[test]
 fn no_history_breaks_a_promise() {
     let next = AtomicU64::new(0);
-    let reported = thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS)
-            .map(|_| scope.spawn(|| tell_all(&next)))
-            .collect();
-        let mut reported = Tally::default();
-        for worker in workers {
-            reported.add(worker.join().expect("the message above says what broke"));
-        }
-        reported
-    });
+    let mut reported = Tally::default();
+    for tally in by_workers(|| tell_all(&next)) {
+        reported.add(tally);
+    }
     let enough = HISTORIES as usize;
     assert!(
         reported.applied > enough && reported.resets > enough,
         "{reported:?}"
     );
+}
+
+fn by_workers<T: Send>(work: impl Fn() -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(&work)).collect();
+        let ended = workers.into_iter().map(|worker| worker.join());
+        ended
+            .map(|made| made.expect("the message above says what broke"))
+            .collect()
+    })
 }
 
 fn tell_all(next: &AtomicU64) -> Tally {
@@ -55,11 +60,13 @@ fn tell_all(next: &AtomicU64) -> Tally {
 /// One of a number of histories shows each broken rule. (When histories change, `mutants` prints which.)
 #[test]
 fn broken_rules_are_noticed() {
-    let unnoticed: Vec<&str> = CATALOGUE
-        .iter()
-        .filter(|broken| catch(broken.fault, 0..1_000).is_none())
-        .map(|broken| broken.says)
-        .collect();
+    let next = AtomicUsize::new(0);
+    let unnoticed = by_workers(|| {
+        let broken = iter::from_fn(|| CATALOGUE.get(next.fetch_add(1, Ordering::Relaxed)));
+        let unnoticed = broken.filter(|broken| catch(broken.fault, 0..1_000).is_none());
+        unnoticed.map(|broken| broken.says).collect::<Vec<_>>()
+    })
+    .concat();
     assert!(unnoticed.is_empty(), "unnoticed: {unnoticed:#?}");
 }
 
