@@ -108,9 +108,8 @@ export function sweep(draft: Draft): void {
   if (!last) meta.gone = {};
 }
 
-/** Nothing is counted yet, and so nothing is compared: what a disk has lost since is asked for again. */
+/** Nothing is counted yet. */
 export function beginSweep({ meta, sums }: Draft): void {
   meta.swept = "";
-  meta.differing = null;
   sums.clear();
 }

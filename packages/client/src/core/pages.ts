@@ -64,6 +64,7 @@ function beginReset(draft: Draft, epoch: string, newId: string): void {
   const { meta } = draft;
   const known = meta.pageEpoch;
   meta.no += 1;
+  meta.differing = null;
   // Nothing is seen, so all that is seen is counted.
   beginSweep(draft);
   meta.swept = null;

@@ -61,6 +61,8 @@ const KINDS: { readonly [K in Event["is"]]: Kind<Extract<Event, { readonly is: K
   lead: {
     apply: (draft) => {
       draft.meta.term += 1;
+      // Nothing is compared yet: what a disk has lost since is asked for again.
+      draft.meta.differing = null;
       beginSweep(draft);
     },
   },
