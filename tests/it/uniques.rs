@@ -341,10 +341,10 @@ async fn a_foreign_duplicate_is_withheld_with_its_reason_until_the_value_is_free
         misfits.find_one(doc! {"_id.id": "twin"}).await.unwrap()
     })
     .await;
-    let told = ["path", "problem"].map(|name| record.get_str(name).unwrap());
-    assert_eq!(told, ["code", "another document has the same `code`"]);
+    let recorded = ["path", "problem"].map(|name| record.get_str(name).unwrap());
+    assert_eq!(recorded, ["code", "another document has the same `code`"]);
     until_code(&alice, "twin", None).await;
-    // A push that meets it is told so, in its scope.
+    // A push that meets it is refused, and names the field.
     let met = pushed(&alice, &[change("twin", 1, json!({"shelf": "top"}))]).await;
     assert_eq!(met, ["REJECTED INVALID_VALUE code"]);
     // A push frees the value, and the document comes.

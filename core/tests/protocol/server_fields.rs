@@ -444,7 +444,7 @@ fn erasing_a_person_takes_the_name_out_of_what_the_gateway_keeps() {
         (&body["title"], &body["notes"]),
         (&json!("by ann"), &json!("ann"))
     );
-    assert_eq!(store.task("t").version.0, 3, "devices are told");
+    assert_eq!(store.task("t").version.0, 3, "devices get another version");
     assert!(!erasure.is_in_entry(&store.model, store.task("t")));
     assert_eq!(erase(&mut store), 0);
     push(&mut store, "bea", update("t", 2, titled("c")), "MERGED 4");
