@@ -34,9 +34,17 @@ impl Floor {
         for name in ["tasks", "feed", "scopes"] {
             database.create_collection(name).await.unwrap();
         }
-        let index = IndexModel::builder().keys(doc! {"s": 1, "t": 1, "q": 1});
+        // That of pages, and those that the gateway keeps for the lists of tasks.
+        let keys = [
+            doc! {"s": 1, "t": 1, "q": 1},
+            doc! {"t": 1, "s": 1, "i": 1},
+            doc! {"s": 1, "b.done": 1, "b.due_at": 1, "i": 1},
+            doc! {"s": 1, "b.audience": 1, "b.done": 1, "b.due_at": 1, "i": 1},
+            doc! {"s": 1, "b.projectId": 1, "b.due_at": 1, "i": 1},
+        ];
+        let indexes = keys.map(|keys| IndexModel::builder().keys(keys).build());
         let feed = database.collection::<Document>("feed");
-        feed.create_index(index.build()).await.unwrap();
+        feed.create_indexes(indexes).await.unwrap();
         Self { client, database }
     }
 }
