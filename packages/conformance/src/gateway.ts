@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Operation } from "./history.js";
+import { freePort } from "./ports.js";
 
 export interface GatewayOptions {
   /** The program `tidegate`. */
@@ -44,7 +45,7 @@ export class Gateway {
 
   static async start(options: GatewayOptions): Promise<Gateway> {
     const directory = await mkdtemp(join(tmpdir(), "tidegate-conformance-"));
-    const [process, origin] = await serve(options, directory, "127.0.0.1:0");
+    const [process, origin] = await serve(options, directory, `127.0.0.1:${await freePort()}`);
     const key = await readFile(join(directory, "data", "dev.key"), "utf8");
     const gateway = new Gateway(options, directory, origin, key.trim());
     gateway.#process = process;

@@ -19,6 +19,7 @@ export {
   type Operation,
   type Weighted,
 } from "./history.js";
+export { freePort } from "./ports.js";
 export { Proxy, type Fault, type Plan, type Traffic } from "./proxy.js";
 export { runSuite, type SuiteOptions } from "./suite.js";
 export { World, type Place, type Service, type WorldOptions } from "./world.js";

@@ -5,12 +5,11 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { end, Gateway } from "@tidegate/conformance";
+import { end, freePort, Gateway } from "@tidegate/conformance";
 
 export const ROOT = fileURLToPath(new URL("../../../../../", import.meta.url));
 export const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
@@ -52,12 +51,4 @@ export async function serveGateway(
     await rm(directory, { recursive: true });
   };
   return [gateway, stop];
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

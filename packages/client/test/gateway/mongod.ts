@@ -8,9 +8,9 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { copiesOf, end, type Backups } from "@tidegate/conformance";
+import { copiesOf, end, freePort, type Backups } from "@tidegate/conformance";
 import { MongoClient } from "mongodb";
-import { freePort, ROOT } from "./gateway.js";
+import { ROOT } from "./gateway.js";
 
 export class Mongod {
   #process: ChildProcess;
