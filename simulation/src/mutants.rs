@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 98] = [
+pub const CATALOGUE: [Broken; 104] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -123,6 +123,12 @@ pub const CATALOGUE: [Broken; 98] = [
     Broken { fault: Fault::Client(Slip::UnconfirmedStay), rule: "1.7", says: "what no pull confirms stays" },
     Broken { fault: Fault::Client(Slip::RefreshForgotten), rule: "1.17", says: "it asks only once to begin types again, though the page gets lost" },
     Broken { fault: Fault::Client(Slip::DigestAtOnce), rule: "1.18", says: "it compares digests with what an answer brought since" },
+    Broken { fault: Fault::Client(Slip::ComparisonForgotten), rule: "1.18", says: "what an answer kept from being compared is not compared later either" },
+    Broken { fault: Fault::Client(Slip::DifferenceUnsaid), rule: "1.18", says: "it reads again what differs, and does not report it" },
+    Broken { fault: Fault::Client(Slip::NeverReread), rule: "1.18", says: "it reports what differs, and does not read it again" },
+    Broken { fault: Fault::Client(Slip::RereadForgotten), rule: "1.18", says: "it asks only once to read a scope again, though the page gets lost" },
+    Broken { fault: Fault::Client(Slip::RereadForEver), rule: "1.18", says: "it asks again for what differs after it was read again" },
+    Broken { fault: Fault::Client(Slip::DoubtKept), rule: "1.18", says: "it never asks again for what differed after it was read again, after a start either" },
     Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
     Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
     Broken { fault: Fault::Client(Slip::ViewAbsolute), rule: "1.8", says: "the view shows what was set, and not what is added" },

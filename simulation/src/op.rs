@@ -7,7 +7,7 @@ mod scenes;
 
 pub(crate) use self::{
     mix::Mix,
-    scenes::{scene, scene_of_lists},
+    scenes::{scene, scene_of_harm, scene_of_lists},
 };
 use crate::people::Edition;
 
@@ -69,6 +69,14 @@ pub enum Op {
     Subscribe { device: u8, gateway: u8, limit: u8 },
     /// It takes a page from its subscription.
     Listen { device: u8 },
+    /// The disk of a device loses a document, or gives an earlier version of it. The app may have ended before, and then
+    /// starts again.
+    Harm {
+        device: u8,
+        nth: u8,
+        goes_back: bool,
+        starts: bool,
+    },
     /// Its connection breaks.
     HangUp { device: u8 },
     /// It asks for other types from now on.
@@ -176,9 +184,12 @@ pub enum Op {
 }
 
 impl Op {
-    /// Whether it is about the order.
-    pub(crate) fn is_of_orders(&self) -> bool {
-        matches!(self, Self::EditOrder { .. } | Self::ForeignOrder { .. })
+    /// Whether traces can have it. They have no orders, and clients whose disks fail are in those written by hand.
+    pub(crate) fn is_of_traces(&self) -> bool {
+        !matches!(
+            self,
+            Self::EditOrder { .. } | Self::ForeignOrder { .. } | Self::Harm { .. }
+        )
     }
 
     /// Whether it matters to a client. Others matter to gateways, stores and importers.

@@ -4,6 +4,7 @@
 //! come to rest.
 
 mod checkpoints;
+mod comparisons;
 mod holdings;
 mod imports;
 mod ledger;
@@ -14,6 +15,7 @@ use std::fmt;
 
 pub(crate) use self::{
     checkpoints::{is_continuous, judge_monotone, judge_no_past},
+    comparisons::Compared,
     holdings::{Reader, judge_end, judge_no_gap, judge_no_regress, judge_own_writes, judge_placed},
     imports::{entry_of, imports},
     ledger::{Known, Ledger, Sent, took},
@@ -78,8 +80,10 @@ pub enum Property {
     Accounted,
     /// A transaction takes effect whole or not at all.
     Whole,
-    /// The digests of a page are those of what its reader then holds.
+    /// The digests of a page are those of what its reader then holds, unless its disk has failed.
     Equal,
+    /// A device whose disk has lost something reports it, and equals the server within a few pulls after its next start.
+    Mended,
     /// Nothing panics.
     NoPanic,
 }

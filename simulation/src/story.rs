@@ -6,7 +6,7 @@ use tidegate_testkit::Random;
 
 use crate::{
     mutants::Fault,
-    op::{Mix, Op, scene, scene_of_lists},
+    op::{Mix, Op, scene, scene_of_harm, scene_of_lists},
     oracle::Violation,
     people::{Edition, RULES},
     world::tell,
@@ -29,6 +29,9 @@ const WITH_SCENES: [u64; 2] = [1, 2];
 
 /// And those with scenes of lists.
 const WITH_LISTS: [u64; 2] = [3, 5];
+
+/// And those in which disks fail, if they have one model.
+const WITH_HARM: [u64; 2] = [6, 7];
 
 /// How many scenes they have.
 const SCENES: usize = 2;
@@ -96,6 +99,12 @@ impl Story {
             for _ in 0..SCENES {
                 let place = random.below(ops.len());
                 ops.splice(place..place, scene_of_lists(&mut random));
+            }
+        }
+        if WITH_HARM.contains(&(seed % 8)) && !of_two_models {
+            for _ in 0..SCENES {
+                let place = random.below(ops.len());
+                ops.splice(place..place, scene_of_harm(&mut random));
             }
         }
         Self {

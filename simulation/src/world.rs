@@ -10,6 +10,7 @@ mod elsewhere;
 mod events;
 mod greedy;
 mod hand;
+mod harm;
 mod hasty;
 mod judging;
 mod meant;
@@ -123,11 +124,7 @@ fn run(story: &Story, records: bool) -> Result<(Tally, Vec<Recording>), Violatio
             for device in &mut world.devices {
                 device.recorder = records.then(Recorder::default);
             }
-            // Traces have no orders.
-            let ops = story
-                .ops
-                .iter()
-                .filter(|op| !(records && op.is_of_orders()));
+            let ops = story.ops.iter().filter(|op| !records || op.is_of_traces());
             for op in ops {
                 world.happen(*op).await?;
             }

@@ -186,9 +186,13 @@ pub struct Client {
     /// How often it has asked for its last id.
     questions: u32,
     /// When the last answer came.
-    answered: u32,
-    /// 1.18: the scopes of which the last page that it compared has something else than it holds.
+    pub answered: u32,
+    /// 1.18: the scopes of which it reports that the server has something else.
     pub differing: BTreeSet<Scope>,
+    /// 1.18: whether the last page has shown that it equals the server.
+    pub equals: bool,
+    /// 1.18: whether it makes another pull to compare: the last one was not compared, or it has just started.
+    pub must_compare: bool,
     /// 1.18: the scopes that its pulls read again, until a page has answered that.
     pub reread: BTreeSet<Scope>,
     /// 1.18: the scopes that it has asked for, and that were not equal since.
@@ -222,6 +226,8 @@ impl Client {
             questions: 0,
             answered: 0,
             differing: BTreeSet::new(),
+            equals: false,
+            must_compare: true,
             reread: BTreeSet::new(),
             doubted: BTreeSet::new(),
             slip,
@@ -235,6 +241,13 @@ impl Client {
             .filter(|(_, held)| !scopes.contains(&held.scope))
             .map(|(key, held)| (key.clone(), held.version))
             .collect()
+    }
+
+    /// Its disk gives an earlier version of a document.
+    pub fn go_back(&mut self, key: &DocumentKey, version: Version, body: Document) {
+        if let Some(held) = self.held.get_mut(key) {
+            (held.version, held.body) = (version, body);
+        }
     }
 
     /// What it holds of a scope, as one number.

@@ -1,5 +1,5 @@
 // Joins the core, the storage and the gateway: one step after the other, one loop that reads, one that sends, and the inbox.
-import { begin, request, step } from "./core.js";
+import { begin, request, starts, step } from "./core.js";
 import { Gateway, Refused } from "./gateway.js";
 import { RESOLVE, VIEWER } from "./model.js";
 import { difference } from "./values.js";
@@ -22,7 +22,7 @@ export class Client {
     const names = Object.keys(model.types);
     Object.assign(client, { store, model, names, changed, gateway: new Gateway(session) });
     const kept = await store.load();
-    client.state = { ...(kept ?? { ...begin(crypto.randomUUID()), selection: model.changes }), doubted: [] };
+    client.state = starts(kept ?? { ...begin(crypto.randomUUID()), selection: model.changes });
     if (!kept) await store.save(undefined, client.state);
     // The app selects other fields than before: all documents come once more (1.17).
     if (client.state.selection !== model.changes) {

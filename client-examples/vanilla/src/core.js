@@ -13,6 +13,9 @@ export function begin(client) {
   };
 }
 
+/** The state of a client that starts. What differed is asked for again: the disk may have lost more since (1.18). */
+export const starts = (state) => ({ ...state, doubted: [] });
+
 /** The edit cannot be made on what is in view. Nothing of the step is kept. */
 export class EditError extends Error {
   /** `code` is `EXISTS` or `GONE`. */

@@ -1,7 +1,7 @@
 // Plays a trace (conformance/README.md) on the core: what it does and is after each line, and what it should.
 import { isDeepStrictEqual } from "node:util";
 
-import { begin, EditError, request, step, views } from "../src/core.js";
+import { begin, EditError, request, starts, step, views } from "../src/core.js";
 
 /** The model of the traces: conformance/model.graphql. */
 const MODEL = {
@@ -16,8 +16,8 @@ export function difference(text) {
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line));
-  if (head.trace !== 1) throw new Error(`the form of the trace is ${head.trace}`);
-  const player = new Player(head.folds ?? false);
+  if (head.trace !== 1 && head.trace !== 2) throw new Error(`the form of the trace is ${head.trace}`);
+  const player = new Player(head.folds ?? false, head.trace === 2);
   return lines.map((line) => ({ line, ...player.play(line) })).find(({ now, then }) => !isDeepStrictEqual(now, then));
 }
 
@@ -33,22 +33,25 @@ class Player {
   /** The numbers that the trace has for edits, by those of the core. */
   #numbers = new Map();
 
-  constructor(folds) {
+  constructor(folds, compares) {
     this.folds = folds;
+    this.compares = compares;
   }
 
   play(line) {
     const did = this.#do(line);
-    const { refused, halts = false, sends, reports = [], is = {} } = line;
+    // This client does not say that it equals the server.
+    const { refused, halts = false, sends, reports = [], later = false, is = {} } = line;
     this.#then = merged(this.#then, is);
     return {
-      now: plain({ reports: [], ...did, state: this.#read() }),
-      then: plain({ refused, halts, sends, reports, state: this.#then }),
+      now: plain({ reports: [], later: false, ...did, state: this.#read() }),
+      then: plain({ refused, halts, sends, reports, later, state: this.#then }),
     };
   }
 
   #do(line) {
-    if (line.do === "restart") return { halts: false };
+    if (line.do === "start") this.#state = starts(this.#state);
+    if (line.do === "restart" || line.do === "start") return { halts: false };
     const { n } = this.#state;
     try {
       this.#state = step(MODEL, this.#state, this.#event(line));
@@ -63,7 +66,10 @@ class Player {
     return {
       halts: this.#state.todo === "halt",
       ...(line.do === "send" && { sends: request(this.#state) }),
-      ...(line.do === "page" && { reports: [...this.#state.differing].sort() }),
+      ...(line.do === "page" && {
+        reports: [...this.#state.differing].sort(),
+        later: this.compares && line.round !== null && !line.page.hasMore && this.#state.mustCompare,
+      }),
     };
   }
 

@@ -1,12 +1,14 @@
 //! Digests of scopes: what a page says of what its client then holds (protocol 1.18, 2.10, 2.11).
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use tidegate_core::{
     checkpoint::RequestedTypes,
     digest::ScopeSums,
     id::{Scope, TypeName, Version},
 };
-use tidegate_testkit::client::{Arrival, Client, Page};
+use tidegate_testkit::client::{Arrival, Client, Page, Slip};
 
 use crate::{
     drafts::{create, delete, key, update},
@@ -202,4 +204,169 @@ fn a_scope_has_no_digest_while_something_of_it_cannot_be_shown() {
 fn digests_have_no_scope_that_is_not_granted() {
     let store = store();
     assert!(store.page("carol", None, 10).digests.is_empty());
+}
+
+/// A client of bob's that has taken a page, with the server's digests of then.
+struct Compared {
+    store: Store,
+    client: Client,
+}
+
+impl Compared {
+    fn new(slip: Option<Slip>) -> Self {
+        let store = store();
+        let client = Client::new("d", &store.model, RequestedTypes::All, slip);
+        let mut compared = Self { store, client };
+        assert_eq!(compared.pull(1), NOTHING);
+        compared
+    }
+
+    /// Pulls all, and what it asks to read again. Returns the scopes that it then reports, and those that it asks for.
+    fn pull(&mut self, requested: u32) -> (Vec<String>, Vec<String>) {
+        let reread = self.client.rereads();
+        let names: Vec<&str> = reread.iter().map(Scope::as_str).collect();
+        let token = self.client.place.as_ref().map(|it| it.token.clone());
+        let asked = Asked {
+            user: "bob",
+            token: token.as_deref(),
+            types: RequestedTypes::All,
+            refresh: &[],
+            selection: 0,
+            limit: 10,
+            reread: &names,
+        };
+        let page = self.store.page_at(&self.store.gateway(), &asked);
+        self.take(page, requested, reread)
+    }
+
+    fn take(
+        &mut self,
+        page: Page,
+        requested: u32,
+        reread: BTreeSet<Scope>,
+    ) -> (Vec<String>, Vec<String>) {
+        let client = &mut self.client;
+        assert!(client.apply(Arrival {
+            from: client.place.clone(),
+            page,
+            types: client.types.clone(),
+            requested: Some(requested),
+            refreshed: [].into(),
+            reread,
+        }));
+        let names = |scopes: &BTreeSet<Scope>| scopes.iter().map(ToString::to_string).collect();
+        (names(&client.differing), names(&client.reread))
+    }
+
+    fn lose(&mut self, id: &str) {
+        self.client
+            .held
+            .remove(&key("Task", id))
+            .expect("it is held");
+    }
+
+    /// A disk that loses a document again and again: the scope differs after it was read again.
+    fn doubt(&mut self) {
+        self.lose("a");
+        assert_eq!(self.pull(1), (red(), red()));
+        let reread = self.client.rereads();
+        let page = self.store.page("bob", None, 10);
+        let changes = page.changes.iter();
+        let but_a = changes.filter(|item| item.record.key().id.as_str() != "a");
+        let page = Page {
+            changes: but_a.cloned().collect(),
+            reset: false,
+            ..page
+        };
+        assert_eq!(self.take(page, 1, reread), (red(), vec![]));
+    }
+}
+
+const NOTHING: (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+
+fn red() -> Vec<String> {
+    vec!["team:red".to_owned()]
+}
+
+/// 1.18.
+#[test]
+fn what_differs_is_reported_and_mended_by_reading_it_again() {
+    let mut device = Compared::new(None);
+    device.lose("a");
+    assert_eq!(device.pull(1), (red(), red()));
+    assert!(!device.client.equals);
+    assert_eq!(device.pull(1), NOTHING);
+    assert!(device.client.equals && device.client.held.len() == 3);
+}
+
+/// 1.18. It would read for ever.
+#[test]
+fn what_differs_after_it_was_read_again_is_only_reported() {
+    let mut device = Compared::new(None);
+    device.doubt();
+    for _ in 0..3 {
+        assert_eq!(device.pull(1), (red(), vec![]));
+    }
+}
+
+/// 1.18. While the app did not run, its disk may have lost something else.
+#[test]
+fn what_differs_still_is_read_again_after_the_next_start() {
+    let mut device = Compared::new(None);
+    device.doubt();
+    device.client.start();
+    assert!(device.client.differing.is_empty() && device.client.must_compare);
+    assert_eq!(device.pull(1), (red(), red()));
+    assert_eq!(device.pull(1), NOTHING);
+    let mut device = Compared::new(Some(Slip::DoubtKept));
+    device.doubt();
+    device.client.start();
+    assert_eq!(device.pull(1), (red(), vec![]));
+}
+
+/// 1.18. A client that sends whenever it pulls would never compare.
+#[test]
+fn what_an_answer_kept_from_being_compared_is_compared_later() {
+    for (slip, compares) in [(None, true), (Some(Slip::ComparisonForgotten), false)] {
+        let mut device = Compared::new(slip);
+        device.lose("a");
+        // The answer to a push came after this pull was requested.
+        device.client.answered = 3;
+        assert_eq!(device.pull(2), NOTHING);
+        assert!(!device.client.equals);
+        assert_eq!(device.client.must_compare, compares);
+        assert_eq!(device.pull(3), (red(), red()));
+        assert!(!device.client.must_compare);
+    }
+}
+
+/// 1.18. A gateway without digests would prove it.
+#[test]
+fn a_client_equals_the_server_only_by_a_page_that_names_all_its_scopes() {
+    for slip in [None, Some(Slip::UnnamedEqual)] {
+        let mut device = Compared::new(slip);
+        let page = Page {
+            digests: [].into(),
+            ..device.store.page("bob", None, 10)
+        };
+        assert_eq!(device.take(page, 1, [].into()), NOTHING);
+        assert_eq!(device.client.equals, slip.is_some());
+    }
+    let mut device = Compared::new(None);
+    assert!(device.client.equals);
+    let page = device.store.page("bob", None, 10);
+    let mut digests = page.digests.clone();
+    digests.remove(&scope("team:red"));
+    for (digests, equals) in [
+        ([].into(), false),
+        (digests, false),
+        (page.digests.clone(), true),
+    ] {
+        let page = Page {
+            digests,
+            ..page.clone()
+        };
+        assert_eq!(device.take(page, 1, [].into()), NOTHING);
+        assert_eq!(device.client.equals, equals);
+    }
 }

@@ -388,6 +388,42 @@ const SLIPS: readonly Slip[] = [
     from: "own(known, scope) ?? true",
     to: "true",
   },
+  {
+    rule: "1.18",
+    does: "makes no other pull when an answer kept one from being compared",
+    file: "digests",
+    from: 'draft.effects.push({ do: "compare" });',
+    to: ";",
+  },
+  {
+    rule: "1.18",
+    does: "does not read again what differs",
+    file: "digests",
+    from: "own(known, scope) ?? true",
+    to: "false",
+  },
+  {
+    rule: "1.18",
+    does: "asks only once to read a scope again",
+    file: "pages",
+    from: 'draft.effects.push({ do: "pull", checkpoint, round, refresh, reread });',
+    to: `draft.effects.push({ do: "pull", checkpoint, round, refresh, reread });
+      if (differing) draft.meta.differing = Object.fromEntries(Object.keys(differing).map((it) => [it, false]));`,
+  },
+  {
+    rule: "1.18",
+    does: "never asks again for what differed after it was read again, after a start either",
+    file: "step",
+    from: "draft.meta.differing = null;",
+    to: ";",
+  },
+  {
+    rule: "1.18",
+    does: "says that it equals the server by a page that does not name all its scopes",
+    file: "digests",
+    from: "isProven || differing.length > 0 ? asks : null",
+    to: "asks",
+  },
 ];
 
 const TESTS = ["pages", "edits", "pushes", "refusals", "digests"];

@@ -19,6 +19,14 @@ const OF_LISTS: [Scene; 3] = [
     an_item_holds_what_nobody_names,
 ];
 
+/// Those of histories in which disks fail.
+const OF_HARM: [Scene; 4] = [
+    a_disk_fails,
+    a_disk_fails_while_the_app_runs,
+    a_disk_fails_while_a_scope_is_read_again,
+    an_app_starts_and_sends,
+];
+
 /// What a user makes of a document (`world/hand.rs`): a new title, or another field of it.
 const TITLE: u8 = 3;
 const DONE: u8 = 6;
@@ -39,6 +47,108 @@ pub(crate) fn scene_of_lists(random: &mut Random) -> Vec<Op> {
     let draw = &mut Draw(random);
     let scene = draw.one_of(&OF_LISTS);
     scene(draw)
+}
+
+/// One in which a disk fails.
+pub(crate) fn scene_of_harm(random: &mut Random) -> Vec<Op> {
+    let draw = &mut Draw(random);
+    let scene = draw.one_of(&OF_HARM);
+    scene(draw)
+}
+
+/// A device finds at its start that a document is not there, or is an earlier one.
+fn a_disk_fails(draw: &mut Draw<'_>) -> Vec<Op> {
+    let device = draw.byte();
+    let mut ops = settled(draw, device).to_vec();
+    ops.push(harm(draw, device, true));
+    ops.push(pull(draw, device));
+    // The page may get lost.
+    if draw.below(2) == 0 {
+        ops.push(Op::LosePages { device });
+    }
+    ops.extend(settled(draw, device));
+    ops.extend([pull(draw, device), Op::LosePages { device }]);
+    ops
+}
+
+/// It hears of it with its next pull, or after its next start.
+fn a_disk_fails_while_the_app_runs(draw: &mut Draw<'_>) -> Vec<Op> {
+    let device = draw.byte();
+    let mut ops = settled(draw, device).to_vec();
+    ops.push(harm(draw, device, false));
+    if draw.below(2) == 0 {
+        ops.extend(settled(draw, device));
+    }
+    ops
+}
+
+/// What it has just read again is lost once more, so the scope still differs.
+fn a_disk_fails_while_a_scope_is_read_again(draw: &mut Draw<'_>) -> Vec<Op> {
+    let device = draw.byte();
+    let mut ops = settled(draw, device).to_vec();
+    ops.push(harm(draw, device, true));
+    ops.extend(settled(draw, device));
+    ops.extend([
+        Op::Pull {
+            device,
+            gateway: draw.byte(),
+            limit: 0,
+        },
+        arrive(device),
+        harm(draw, device, false),
+    ]);
+    ops.extend(settled(draw, device));
+    ops.extend(settled(draw, device));
+    ops
+}
+
+/// An app sends whenever it pulls: an answer comes before the first page.
+fn an_app_starts_and_sends(draw: &mut Draw<'_>) -> Vec<Op> {
+    let (device, gateway) = (draw.byte(), draw.byte());
+    let mut ops = settled(draw, device).to_vec();
+    ops.push(Op::Edit {
+        device,
+        document: draw.byte(),
+        what: draw.one_of(&[TITLE, DONE]),
+        value: draw.below(30),
+    });
+    ops.extend([harm(draw, device, true), pull(draw, device)]);
+    ops.extend(sent(draw, device));
+    ops.extend([
+        arrive(device),
+        Op::Subscribe {
+            device,
+            gateway,
+            limit: 3,
+        },
+        Op::Listen { device },
+    ]);
+    ops
+}
+
+fn harm(draw: &mut Draw<'_>, device: u8, starts: bool) -> Op {
+    Op::Harm {
+        device,
+        nth: draw.byte(),
+        goes_back: draw.below(2) == 0,
+        starts,
+    }
+}
+
+fn pull(draw: &mut Draw<'_>, device: u8) -> Op {
+    Op::Pull {
+        device,
+        gateway: draw.byte(),
+        limit: 3,
+    }
+}
+
+fn arrive(device: u8) -> Op {
+    Op::Arrive {
+        device,
+        nth: 0,
+        again: false,
+    }
 }
 
 /// Users and a service edit the lists of the order, and hear of each other now and then.

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tidegate_core::model::Policy;
 
-/// The version of the form.
+/// The first version of the form, which has all but starts and what a client says of comparisons.
 pub(super) const FORM: u32 = 1;
+
+/// The version that has these too.
+pub(super) const FORM_OF_COMPARISONS: u32 = 2;
 
 /// The fields of a document by name.
 pub(super) type Fields = Map<String, Json>;
@@ -62,6 +65,12 @@ pub struct Follows {
     /// The scopes of which the client reports that it holds something else than the server has (1.18).
     #[serde(default, skip_serializing_if = "is_default")]
     pub reports: Vec<String>,
+    /// Whether the client says after a page that it equals the server (1.18).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub equals: bool,
+    /// Whether the client makes another pull for a comparison, later (1.18).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub later: bool,
     /// What a `send` sends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sends: Option<Json>,
@@ -154,8 +163,10 @@ pub enum Step {
         /// The id that was consumed last.
         last_mutation_id: i32,
     },
-    /// The app ends and begins again.
+    /// The app goes on with what is stored.
     Restart,
+    /// The app starts, and its disk may have lost something since it ended.
+    Start,
 }
 
 /// An edit as the application makes it.
@@ -329,6 +340,13 @@ pub enum StatusName {
     Rejected,
 }
 
+impl PageForm {
+    /// Whether it has a digest of the scope.
+    pub(super) fn names(&self, scope: &str) -> bool {
+        self.digests.iter().any(|digest| digest.scope == scope)
+    }
+}
+
 impl Trace {
     /// Reads a trace.
     ///
@@ -338,7 +356,7 @@ impl Trace {
         let mut lines = text.lines();
         let first = lines.next().ok_or("there is no head")?;
         let head: Head = serde_json::from_str(first).map_err(|error| format!("line 1: {error}"))?;
-        if head.trace != FORM {
+        if ![FORM, FORM_OF_COMPARISONS].contains(&head.trace) {
             return Err(format!("the form is {}", head.trace));
         }
         let read = |(nth, line): (usize, &str)| {
@@ -364,8 +382,10 @@ impl Trace {
 impl Line {
     fn read(text: &str) -> serde_json::Result<Self> {
         let mut step: Fields = serde_json::from_str(text)?;
-        let follows =
-            ["refused", "halts", "reports", "sends", "is"].map(|name| step.remove_entry(name));
+        let names = [
+            "refused", "halts", "reports", "equals", "later", "sends", "is",
+        ];
+        let follows = names.map(|name| step.remove_entry(name));
         let follows: Fields = follows.into_iter().flatten().collect();
         Ok(Self {
             step: serde_json::from_value(step.into())?,

@@ -8,7 +8,7 @@ use tidegate_core::{id::MutationId, model::Policy, push::Push, value::Timestamp}
 use tidegate_testkit::client::{Act, Arrival, Client, Draft, Question, Refusal, Slip};
 
 use super::{
-    form::{EditForm, Fields, Follows, Head, Op, PageForm, Step},
+    form::{EditForm, FORM_OF_COMPARISONS, Fields, Follows, Head, Op, PageForm, Step},
     state::{merge_patch, state},
     wire::{self, Impossible, MODEL},
 };
@@ -29,6 +29,8 @@ pub(super) struct Player {
     pub(super) round: u32,
     requests: BTreeMap<u32, Request>,
     state: Json,
+    /// Whether the trace has what the client says of comparisons.
+    compares: bool,
 }
 
 /// What the client has sent.
@@ -48,6 +50,7 @@ impl Player {
             round: 0,
             requests: BTreeMap::new(),
             state: Json::Null,
+            compares: head.trace >= FORM_OF_COMPARISONS,
         };
         player.state = state(&player);
         player
@@ -77,6 +80,7 @@ impl Player {
             Step::Begin => {
                 self.round += 1;
                 self.client.refreshes();
+                self.client.rereads();
             }
             Step::Page {
                 from,
@@ -96,8 +100,13 @@ impl Player {
                     refreshed: wire::names(refresh)?,
                     reread: wire::scopes(reread)?,
                 });
-                let differing = self.client.differing.iter().filter(|_| taken);
-                follows.reports = differing.map(ToString::to_string).collect();
+                let ends = taken && round.is_some() && !page.has_more;
+                let must_compare = self.client.must_compare;
+                let reported = self.client.differing.iter().map(ToString::to_string);
+                let named = reported.filter(|scope| page.names(scope));
+                follows.reports = named.filter(|_| ends && !must_compare).collect();
+                follows.equals = taken && self.compares && self.client.equals;
+                follows.later = ends && self.compares && must_compare;
             }
             Step::Unread { code } if code == "BAD_CHECKPOINT" => self.client.place = None,
             Step::Unread { code } => follows.halts = !FAULTS.contains(&code.as_str()),
@@ -127,6 +136,7 @@ impl Player {
                 self.client.learn(number, last, self.heard());
             }
             Step::Restart => {}
+            Step::Start => self.client.start(),
         }
         Ok(follows)
     }

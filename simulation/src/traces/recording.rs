@@ -78,7 +78,7 @@ pub fn slips() -> impl Iterator<Item = (&'static str, Slip)> {
         Fault::Client(slip) => Some((broken.rule, slip)),
         _ => None,
     });
-    let others = [("1.10", Slip::FoldedUnshown), ("1.18", Slip::RereadForEver)];
+    let others = [("1.10", Slip::FoldedUnshown), ("1.18", Slip::UnnamedEqual)];
     shown_by_histories.chain(others)
 }
 
@@ -106,7 +106,11 @@ fn renumbered(steps: &[Step]) -> Vec<Step> {
             Step::Answer { to, .. } | Step::Refused { to, .. } | Step::Last { to, .. } => {
                 number(&mut requests, to);
             }
-            Step::Refresh { .. } | Step::Begin | Step::Unread { .. } | Step::Restart => {}
+            Step::Refresh { .. }
+            | Step::Begin
+            | Step::Unread { .. }
+            | Step::Restart
+            | Step::Start => {}
         }
     }
     steps

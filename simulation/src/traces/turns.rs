@@ -51,6 +51,7 @@ fn happening(step: &Step) -> String {
         Step::Refused { code, .. } => format!("refused {code}"),
         Step::Last { .. } => "last".to_owned(),
         Step::Restart => "restart".to_owned(),
+        Step::Start => "start".to_owned(),
     }
 }
 

@@ -16,7 +16,7 @@ use tidegate_core::{
 };
 use tidegate_testkit::client::{self, Arrival, Client, Place, Refusal, Slip};
 
-use super::{socket::Socket, viewing::Counts};
+use super::{harm::Harm, socket::Socket, viewing::Counts};
 use crate::{
     oracle::{Reader, Sight},
     people::{self, Edition, USERS},
@@ -46,6 +46,10 @@ pub(super) struct Device {
     pub(super) pulled: Vec<Pulled>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: u32,
+    /// What its disk has done to it, until it has said that it equals the server.
+    pub(super) harm: Option<Harm>,
+    /// The scopes that pages have read again, until they are equal or the app starts again.
+    pub(super) read_again: BTreeSet<Scope>,
     /// What happens to it, if that is recorded.
     pub(super) recorder: Option<Recorder>,
 }
@@ -145,6 +149,8 @@ impl Device {
             pulled: Vec::new(),
             socket: None,
             sockets: 0,
+            harm: None,
+            read_again: BTreeSet::new(),
             recorder: None,
         }
     }

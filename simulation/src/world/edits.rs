@@ -47,7 +47,8 @@ impl World {
     ) -> Option<u32> {
         let owner = &self.devices[device];
         let is_asked = owner.client.page_types.contain(&key.type_name);
-        if !is_asked || !people::knows(owner.app, &key.type_name) {
+        let is_harmed = owner.harm.as_ref().is_some_and(|harm| harm.is_of(&key));
+        if !is_asked || is_harmed || !people::knows(owner.app, &key.type_name) {
             return None;
         }
         let knows = self.knows(owner.app);

@@ -90,6 +90,14 @@ impl World {
                 self.subscribe(self.device(device), gateway.into(), limit);
             }
             Op::Listen { device } => self.listen(self.device(device))?,
+            Op::Harm {
+                device,
+                nth,
+                goes_back,
+                starts,
+            } => {
+                self.harm(self.device(device), nth.into(), goes_back, starts);
+            }
             Op::HangUp { device } => self.device_mut(device).hang_up(),
             Op::Types { device, what } => self.device_mut(device).ask_for(edits::types(what)),
             Op::Token { user, team } => self.renew_token(user, team),

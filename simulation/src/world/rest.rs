@@ -76,6 +76,7 @@ impl World {
             self.compare_live(device).await?;
         }
         for device in self.served() {
+            self.mend(device).await?;
             self.pull_all(device, device, 3).await?;
             self.compare(device).await?;
         }
@@ -137,6 +138,9 @@ impl World {
             return Ok(());
         }
         self.follow(device).await?;
+        if self.devices[device].harm.is_some() {
+            return Ok(());
+        }
         let (known, epoch) = (
             &self.devices[device].client.page_epoch,
             &self.store.now().epoch,

@@ -70,7 +70,8 @@ impl World {
         let Some(view) = view else { return Ok(()) };
         let epoch = Some(self.store.now().epoch.clone());
         let is_plain = edits.iter().all(is_plain_update);
-        if !is_plain || counts.iter().any(|counted| counted.epoch != epoch) {
+        let is_harmed = self.devices[device].harm.is_some();
+        if !is_plain || is_harmed || counts.iter().any(|counted| counted.epoch != epoch) {
             return Ok(());
         }
         let possible: Vec<[i32; 2]> = counts

@@ -1,11 +1,10 @@
-//! Taking in pages: rules 1.1 to 1.4, and the part of 1.6, 1.7 and 1.17 that pages play.
+//! Taking in pages: rules 1.1 to 1.4, and the part of 1.6, 1.7, 1.17 and 1.18 that pages play.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tidegate_core::{
     change::BaseVersion,
     checkpoint::RequestedTypes,
-    digest::ScopeDigest,
     entry::Record,
     id::{DocumentKey, Epoch, Scope, TypeName, Version},
     value::Document,
@@ -20,6 +19,24 @@ impl Client {
             true => std::mem::take(&mut self.refresh),
             false => self.refresh.clone(),
         }
+    }
+
+    /// The scopes that a pull reads again (1.18).
+    pub fn rereads(&mut self) -> BTreeSet<Scope> {
+        match self.slips(Slip::RereadForgotten) {
+            true => std::mem::take(&mut self.reread),
+            false => self.reread.clone(),
+        }
+    }
+
+    /// The app starts again. Its disk may have lost something meanwhile, so it begins to compare as if it never had
+    /// (1.18).
+    pub fn start(&mut self) {
+        self.differing.clear();
+        if !self.slips(Slip::DoubtKept) {
+            self.doubted.clear();
+        }
+        self.must_compare = true;
     }
 
     /// Takes in a page, in one local transaction. A page that does not continue from the client's position is dropped:
@@ -49,7 +66,7 @@ impl Client {
         if !page.has_more {
             self.end(arrival.requested);
         }
-        self.compare(&page.digests, arrival.requested);
+        self.compare(page, arrival.requested);
         true
     }
 
@@ -163,6 +180,7 @@ impl Client {
     /// no pull confirmed.
     fn end(&mut self, requested: Option<u32>) {
         if self.resetting {
+            self.differing.clear();
             self.doubted.clear();
         }
         let resetting = std::mem::take(&mut self.resetting) && !self.slips(Slip::UnseenStay);
@@ -177,22 +195,44 @@ impl Client {
             .retain(|lingering| !confirms(lingering.heard));
     }
 
-    /// 1.18: an answer that came after the request may be ahead of the page. What differs is read again once.
-    fn compare(&mut self, digests: &BTreeMap<Scope, ScopeDigest>, requested: Option<u32>) {
-        self.differing.clear();
-        let is_after_answers = requested.is_some_and(|requested| requested >= self.answered);
-        if !is_after_answers && !self.slips(Slip::DigestAtOnce) {
+    /// 1.18: what differs is reported, and read again once. An answer that came after the request may be ahead of the
+    /// page; then a later pull is compared.
+    fn compare(&mut self, page: &Page, requested: Option<u32>) {
+        self.equals = false;
+        if page.has_more {
             return;
         }
-        for (scope, digest) in digests {
+        let is_behind = requested.is_none_or(|requested| requested < self.answered);
+        if requested.is_some() {
+            self.must_compare = is_behind && !self.slips(Slip::ComparisonForgotten);
+        }
+        if is_behind && !self.slips(Slip::DigestAtOnce) {
+            return;
+        }
+        let kept: BTreeSet<Scope> = self.held.values().map(|held| held.scope.clone()).collect();
+        let is_known = |scope: &Scope| kept.contains(scope) || page.digests.contains_key(scope);
+        self.differing.retain(is_known);
+        self.doubted.retain(is_known);
+        for (scope, digest) in &page.digests {
             if self.digest(scope) == *digest {
+                self.differing.remove(scope);
                 self.doubted.remove(scope);
-                continue;
+            } else {
+                self.doubt(scope);
             }
+        }
+        let is_named = |scope: &Scope| page.digests.contains_key(scope);
+        self.equals = self.differing.is_empty()
+            && (kept.iter().all(is_named) || self.slips(Slip::UnnamedEqual));
+    }
+
+    fn doubt(&mut self, scope: &Scope) {
+        if !self.slips(Slip::DifferenceUnsaid) {
             self.differing.insert(scope.clone());
-            if self.doubted.insert(scope.clone()) || self.slips(Slip::RereadForEver) {
-                self.reread.insert(scope.clone());
-            }
+        }
+        let asks = self.doubted.insert(scope.clone()) || self.slips(Slip::RereadForEver);
+        if asks && !self.slips(Slip::NeverReread) {
+            self.reread.insert(scope.clone());
         }
     }
 

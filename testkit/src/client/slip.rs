@@ -25,8 +25,20 @@ pub enum Slip {
     UnconfirmedStay,
     /// 1.18: it compares digests with what an answer brought since.
     DigestAtOnce,
+    /// 1.18: what an answer kept from being compared is not compared later either.
+    ComparisonForgotten,
+    /// 1.18: it reads again what differs, and does not report it.
+    DifferenceUnsaid,
+    /// 1.18: it reports what differs, and does not read it again.
+    NeverReread,
+    /// 1.18: it asks only once to read a scope again, though the page may get lost.
+    RereadForgotten,
     /// 1.18: it asks again for a scope that differs after it was read again.
     RereadForEver,
+    /// 1.18: it does not ask again, after a start either, for a scope that differed after it was read again.
+    DoubtKept,
+    /// 1.18: it takes scopes that a page does not name for equal.
+    UnnamedEqual,
     /// 4.4: it keeps its client id in another epoch.
     SameClientId,
     /// 4.4: it keeps its base versions in another epoch.

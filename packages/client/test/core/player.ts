@@ -28,11 +28,15 @@ interface Did {
   readonly halts: boolean;
   readonly sends: unknown;
   readonly reports: readonly string[];
+  readonly equals: boolean;
+  readonly later: boolean;
   readonly state: unknown;
 }
 
 class Player {
   readonly #folds: boolean;
+  /** Whether the trace has what the client says of comparisons. */
+  readonly #compares: boolean;
   readonly #storage = memoryStorage();
   readonly #sent = new Map<number, Sent>();
   /** The numbers that the trace has for edits, by those of the core. */
@@ -43,8 +47,9 @@ class Player {
   };
 
   private constructor({ trace, folds }: Head) {
-    if (trace !== 1) throw new Error(`the form of the trace is ${trace}`);
+    if (trace !== 1 && trace !== 2) throw new Error(`the form of the trace is ${trace}`);
     this.#folds = folds ?? false;
+    this.#compares = trace === 2;
   }
 
   static async open(head: Head): Promise<Player> {
@@ -56,17 +61,18 @@ class Player {
   /** What the core does and is by a line, and what it should. */
   async play(line: Line): Promise<{ readonly now: Did; readonly then: Did }> {
     const did = await this.#do(line);
-    const { refused, halts = false, sends = null, reports = [], is = {} } = line;
+    const { refused, halts = false, sends = null, reports = [], equals = false, later = false, is = {} } = line;
     this.#state = merged(this.#state, is);
     return {
       now: { ...did, state: plain(await this.#read()) },
-      then: { refused, halts, sends, reports, state: plain(this.#state) },
+      then: { refused, halts, sends, reports, equals, later, state: plain(this.#state) },
     };
   }
 
   async #do(line: Line): Promise<Omit<Did, "state">> {
-    const nothing = { refused: undefined, halts: false, sends: null, reports: [] };
-    if (line.do === "restart") {
+    const nothing = { refused: undefined, halts: false, sends: null, reports: [], equals: false, later: false };
+    if (line.do === "restart" || line.do === "start") {
+      if (line.do === "start") await this.#step({ is: "lead" });
       await this.#sweep();
       return nothing;
     }
@@ -79,7 +85,10 @@ class Player {
         line.edits.slice(0, after - before).forEach((it, nth) => this.#numbers.set(before + nth, it.edit));
       const sent = effects.find((it): it is Sent => it.do === "push" || it.do === "ask");
       const halts = effects.some((it) => it.do === "halt");
-      if (line.do === "page") return { ...nothing, halts, reports: await this.#reports(line) };
+      if (line.do === "page") {
+        const later = this.#compares && effects.some((it) => it.do === "compare");
+        return { ...nothing, halts, later, ...(await this.#compared(line)) };
+      }
       if (line.do !== "send") return { ...nothing, halts };
       if (sent) this.#sent.set(line.request, sent);
       return { ...nothing, halts, sends: sent ? sends(sent) : {} };
@@ -89,12 +98,14 @@ class Player {
     }
   }
 
-  /** The scopes of a page that is compared, as far as they differ. */
-  async #reports({ page, round }: Line & { readonly do: "page" }): Promise<readonly string[]> {
+  /** The scopes of a page that is compared, as far as they differ; and whether it shows that the client equals the server. */
+  async #compared({ page, round }: Line & { readonly do: "page" }): Promise<Pick<Did, "reports" | "equals">> {
     const { meta } = await this.#storage.read({});
-    if (!page.digests || round === null || round <= meta.answered) return [];
+    if (!page.digests || round === null || round <= meta.answered) return { reports: [], equals: false };
     const named = page.digests.map(({ scope }) => scope);
-    return named.filter((scope) => scope in (meta.differing ?? {})).sort();
+    const reports = named.filter((scope) => scope in (meta.differing ?? {})).sort();
+    const equals = meta.differing !== null && Object.keys(meta.differing).length === 0;
+    return { reports, equals: this.#compares && equals };
   }
 
   /** What the client does when it has begun: it deletes what is dead. Nobody sees a difference. */
@@ -116,7 +127,7 @@ class Player {
     return effects;
   }
 
-  async #event(line: Exclude<Line, { do: "restart" }>): Promise<Event> {
+  async #event(line: Exclude<Line, { do: "restart" | "start" }>): Promise<Event> {
     const { meta } = await this.#storage.read({});
     const newId = `c.${Number(meta.client.slice(2)) + 1}`;
     switch (line.do) {

@@ -49,7 +49,8 @@ type Step =
   | { readonly do: "answer"; readonly to: number; readonly results: readonly Result[] }
   | { readonly do: "refused"; readonly to: number; readonly code: string; readonly extensions?: Body }
   | { readonly do: "last"; readonly to: number; readonly lastMutationId: number }
-  | { readonly do: "restart" };
+  | { readonly do: "restart" }
+  | { readonly do: "start" };
 
 /** A line: what happens, and what must follow. */
 export type Line = Step & {
@@ -57,6 +58,8 @@ export type Line = Step & {
   readonly halts?: boolean;
   readonly sends?: unknown;
   readonly reports?: readonly string[];
+  readonly equals?: boolean;
+  readonly later?: boolean;
   readonly is?: Patch;
 };
 
