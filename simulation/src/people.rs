@@ -140,7 +140,7 @@ type Parcel {
 }
 "#;
 
-/// The type that only B has.
+/// The type that only B has, which is at the end of its text.
 pub(crate) const GIFT: &str = r#"
 type Gift @collection(name: "gifts") @scope(by: "{audience}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
   id: ID!

@@ -117,7 +117,7 @@ pub(super) fn lead(state: &State) -> Edition {
 
 fn edition(record: &ModelRecord, generation: Generation) -> Edition {
     let model = record.known.get(&generation);
-    match model.is_some_and(|model| model.text.contains(people::GIFT)) {
+    match model.is_some_and(|model| model.text.ends_with(people::GIFT)) {
         true => Edition::B,
         false => Edition::A,
     }
