@@ -50,6 +50,8 @@ impl Client {
         self.refresh
             .retain(|name| !arrival.refreshed.contains(name));
         self.reread.retain(|name| !arrival.reread.contains(name));
+        // What is read again may come to its end by a subscription, whose pages are not compared.
+        self.must_compare |= !arrival.reread.is_empty();
         if page.reset {
             self.begin_reset(page);
         }
