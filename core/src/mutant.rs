@@ -104,6 +104,10 @@ pub enum Mutant {
     CreateOverwrites,
     /// 4.15: the gateway sets none of the fields that it keeps.
     ServerFieldsStay,
+    /// 4.16: nobody asks who has a unique value.
+    HoldersUnread,
+    /// 4.16: a unique value that an earlier change of the transaction leaves stays taken.
+    LeftStaysTaken,
     /// 6.1: a ring releases writes in the order of their arrival.
     NoHoldBack,
     /// 6.3: rings continue after a restart of the tail.
@@ -134,6 +138,10 @@ pub enum Mutant {
     NothingHeld,
     /// 8.9: an importer that lost its lease goes on.
     StampUnfenced,
+    /// 8.10: what others write is shown though another document has its unique value.
+    DuplicatesShown,
+    /// 8.10: an importer never proposes what waits for a unique value.
+    FreedUnproposed,
     /// 9.1: a gateway takes the lead though a later model is there.
     LaterIgnored,
     /// 9.5: a change of the lead scans nothing.

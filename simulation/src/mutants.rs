@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 104] = [
+pub const CATALOGUE: [Broken; 108] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -88,6 +88,8 @@ pub const CATALOGUE: [Broken; 104] = [
     Broken { fault: Fault::Gateway(Mutant::FieldsFree), rule: "4.14", says: "who may write a document may write all of its fields" },
     Broken { fault: Fault::Gateway(Mutant::CreateOverwrites), rule: "4.14", says: "a create that meets a living document needs no UPDATE" },
     Broken { fault: Fault::Gateway(Mutant::ServerFieldsStay), rule: "4.15", says: "the gateway sets none of the fields that it keeps" },
+    Broken { fault: Fault::Gateway(Mutant::HoldersUnread), rule: "4.16", says: "nobody asks who has a unique value" },
+    Broken { fault: Fault::Gateway(Mutant::LeftStaysTaken), rule: "4.16", says: "a unique value that an earlier change of the transaction leaves stays taken" },
     Broken { fault: Fault::Gateway(Mutant::NoHoldBack), rule: "6.1", says: "a ring releases what comes in the order in which it comes" },
     Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
     Broken { fault: Fault::Gateway(Mutant::RingsUnread), rule: "6.3", says: "a subscription that memberships woke does not read the rings" },
@@ -102,6 +104,8 @@ pub const CATALOGUE: [Broken; 104] = [
     Broken { fault: Fault::Gateway(Mutant::ScanOneWay), rule: "8.5", says: "a scan goes from the collection to the feed only" },
     Broken { fault: Fault::Gateway(Mutant::NothingHeld), rule: "8.6", says: "whatever is missing is deleted" },
     Broken { fault: Fault::Gateway(Mutant::StampUnfenced), rule: "8.9", says: "an importer that lost its lease goes on" },
+    Broken { fault: Fault::Gateway(Mutant::DuplicatesShown), rule: "8.10", says: "what others write is shown though another document has its unique value" },
+    Broken { fault: Fault::Gateway(Mutant::FreedUnproposed), rule: "8.10", says: "what waits for a unique value is not shown once that is free" },
     Broken { fault: Fault::Store(StoreFault::OthersUnheard), rule: "9.4", says: "an importer hears of no gateway's commits, also not of those with another model" },
     Broken { fault: Fault::Gateway(Mutant::LaterIgnored), rule: "9.1", says: "a gateway takes the lead though a later model is there" },
     Broken { fault: Fault::Gateway(Mutant::LeadUnscanned), rule: "9.5", says: "a change of the lead scans nothing" },

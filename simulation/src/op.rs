@@ -7,7 +7,7 @@ mod scenes;
 
 pub(crate) use self::{
     mix::Mix,
-    scenes::{scene, scene_of_harm, scene_of_lists},
+    scenes::{scene, scene_of_harm, scene_of_lists, scene_of_uniques},
 };
 use crate::people::Edition;
 
@@ -24,8 +24,22 @@ pub enum Op {
         what: u8,
         value: u8,
     },
-    /// A user creates the order, edits one of its lists, or deletes it.
+    /// A user creates the first order, edits one of its lists, or deletes it.
     EditOrder { device: u8, what: u8, value: u8 },
+    /// A user creates one of the orders, gives it a number or a slot that another one may have, moves it, or deletes it.
+    Claim {
+        device: u8,
+        order: u8,
+        what: u8,
+        value: u8,
+    },
+    /// A user does so to one of the orders and gives numbers to the next ones, in one transaction.
+    ClaimTogether {
+        device: u8,
+        order: u8,
+        what: u8,
+        value: u8,
+    },
     /// The device sends its next push.
     Send {
         device: u8,
@@ -98,8 +112,10 @@ pub enum Op {
     Decline { user: u8, decline: bool },
     /// Another service writes a document, past the gateways.
     Foreign { document: u8, what: u8, value: u8 },
-    /// Another service does to the order what users do, and puts into items what no model names.
+    /// Another service does to the first order what users do, and puts into items what no model names.
     ForeignOrder { what: u8, value: u8 },
+    /// Another service gives one of the orders a number or a slot that another one may have, moves it, or deletes it.
+    ForeignClaim { order: u8, what: u8, value: u8 },
     /// Another service writes a document, whose event may be lost. The importer's call after so many others does not
     /// answer. Meanwhile a document is written once more.
     Interrupt {
@@ -188,7 +204,12 @@ impl Op {
     pub(crate) fn is_of_traces(&self) -> bool {
         !matches!(
             self,
-            Self::EditOrder { .. } | Self::ForeignOrder { .. } | Self::Harm { .. }
+            Self::EditOrder { .. }
+                | Self::ForeignOrder { .. }
+                | Self::Claim { .. }
+                | Self::ClaimTogether { .. }
+                | Self::ForeignClaim { .. }
+                | Self::Harm { .. }
         )
     }
 

@@ -9,6 +9,7 @@ mod holdings;
 mod imports;
 mod ledger;
 mod sight;
+mod uniques;
 mod unnamed;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     imports::{entry_of, imports},
     ledger::{Known, Ledger, Sent, took},
     sight::Sight,
+    uniques::{holder_of, judge_not_unique, judge_unique},
 };
 use crate::store::Moment;
 
@@ -71,6 +73,9 @@ pub enum Property {
     Bounded,
     /// No gateway changes what its model does not name, and in lists it stays with its item.
     Unnamed,
+    /// No two documents that are shown have a value that is unique. A change is refused for a value, and another service's
+    /// document is withheld for one, only if another document has it.
+    Unique,
     /// A document is in the scope that the model in force gives it. One that is not yet is not shown by a gateway of that
     /// model.
     Placed,

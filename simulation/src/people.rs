@@ -51,6 +51,13 @@ pub(crate) const ONLY_B: &str = "aim";
 /// A field of such items that no model names.
 pub(crate) const UNNAMED: &str = "stock";
 
+/// What no two orders have, and what no two of one scope have.
+pub(crate) const NUMBER: &str = "number";
+pub(crate) const SLOT: &str = "slot";
+
+/// The orders. The first one has lists.
+pub(crate) const ORDERS: [&str; 3] = ["x", "y", "z"];
+
 /// What identifies a line of an order. Equal parcels are the same.
 pub(crate) const LINE_KEY: &str = "sku";
 
@@ -122,10 +129,13 @@ type Member @collection(name: "members") @scope(by: "all") @conflict(policy: CLI
   access: String!
 }
 
-type Order @collection(name: "orders") @scope(by: "{audience}") @conflict(policy: POLICY, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
+type Order @collection(name: "orders") @scope(by: "{audience}") @conflict(policy: POLICY, clientMayChoose: [SERVER_WINS, CLIENT_WINS])
+  @unique(fields: ["number"], within: ALL) @unique(fields: ["slot"]) {
   id: ID!
   audience: String!
   title: String
+  number: Int
+  slot: Int
   lines: [Line!] @key(field: "sku") @merge(with: ITEMS)
   parcels: [Parcel!]
 }
@@ -330,9 +340,14 @@ pub(crate) fn board() -> DocumentKey {
     key("Board", "x")
 }
 
-/// The document that has lists of embedded documents.
-pub(crate) fn order() -> DocumentKey {
-    key("Order", "x")
+/// One of the documents that have what no other has. The first one has lists of embedded documents.
+pub(crate) fn order(number: u8) -> DocumentKey {
+    key("Order", ORDERS[usize::from(number) % ORDERS.len()])
+}
+
+/// Whether the document is an order.
+pub(crate) fn is_order(key: &DocumentKey) -> bool {
+    key.type_name.as_str() == "Order"
 }
 
 /// The membership of a user in a team.

@@ -178,7 +178,7 @@ impl SimStore {
             runs_twice: false,
             random: Random::new(seed),
             broken,
-            file: on_file.then(File::new),
+            file: on_file.then(|| File::new(&people::model(Edition::A, rule))),
         })))
     }
 

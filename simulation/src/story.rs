@@ -6,7 +6,7 @@ use tidegate_testkit::Random;
 
 use crate::{
     mutants::Fault,
-    op::{Mix, Op, scene, scene_of_harm, scene_of_lists},
+    op::{Mix, Op, scene, scene_of_harm, scene_of_lists, scene_of_uniques},
     oracle::Violation,
     people::{Edition, RULES},
     world::tell,
@@ -32,6 +32,9 @@ const WITH_LISTS: [u64; 2] = [3, 5];
 
 /// And those in which disks fail, if they have one model.
 const WITH_HARM: [u64; 2] = [6, 7];
+
+/// And those with scenes of values that no two documents may have.
+const WITH_UNIQUES: [u64; 3] = [0, 1, 4];
 
 /// How many scenes they have.
 const SCENES: usize = 2;
@@ -105,6 +108,12 @@ impl Story {
             for _ in 0..SCENES {
                 let place = random.below(ops.len());
                 ops.splice(place..place, scene_of_harm(&mut random));
+            }
+        }
+        if WITH_UNIQUES.contains(&(seed % 8)) {
+            for _ in 0..SCENES {
+                let place = random.below(ops.len());
+                ops.splice(place..place, scene_of_uniques(&mut random));
             }
         }
         Self {

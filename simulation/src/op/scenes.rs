@@ -1,6 +1,8 @@
 //! Sequences of operations that a mixture hardly ever puts in this order, though each of them is common. What happens
 //! before and after them is random.
 
+mod uniques;
+
 use tidegate_testkit::Random;
 
 use super::{Op, mix::Draw};
@@ -149,6 +151,13 @@ fn arrive(device: u8) -> Op {
         nth: 0,
         again: false,
     }
+}
+
+/// One in which documents come to values that no two may have.
+pub(crate) fn scene_of_uniques(random: &mut Random) -> Vec<Op> {
+    let draw = &mut Draw(random);
+    let scene = draw.one_of(&uniques::SCENES);
+    scene(draw)
 }
 
 /// Users and a service edit the lists of the order, and hear of each other now and then.
@@ -337,10 +346,15 @@ fn an_app_is_updated(draw: &mut Draw<'_>) -> Vec<Op> {
 
 /// The device pushes one edit and gets the answer.
 fn sent(draw: &mut Draw<'_>, device: u8) -> [Op; 2] {
+    sent_together(draw, device, 1)
+}
+
+/// The device pushes so many edits and gets the answer.
+fn sent_together(draw: &mut Draw<'_>, device: u8, count: u8) -> [Op; 2] {
     let send = Op::Send {
         device,
         gateway: draw.byte(),
-        count: 1,
+        count,
         lost: false,
     };
     [send, hear(device)]

@@ -14,7 +14,7 @@ use tidegate_core::{
 };
 use tidegate_testkit::store::State;
 
-use super::{Judged, Property, Violation, expect, unnamed};
+use super::{Judged, Property, Violation, expect, holder_of, unnamed};
 use crate::{
     people::{self, Edition},
     store::{
@@ -55,7 +55,7 @@ pub(crate) fn imports(
         judge_placed(before, by, entry)?;
         let standing = before.state.entry(&entry.key);
         let import = match met.get(&entry.key) {
-            Some(foreign) => import((&*model, by.edition), &before.state, &entry.key, foreign),
+            Some(foreign) => import((&*model, by.edition), &before.state, entry, foreign),
             None if standing.is_some_and(|it| !people::is_in_place(by.edition, it)) => {
                 moved(&before.state, &entry.key, by.edition)
             }
@@ -125,6 +125,13 @@ fn judge_stamp(
     let body = standing.and_then(|standing| standing.body.as_ref());
     let wanted = match foreign {
         None => body.cloned(),
+        Some(ForeignState::Document(written)) if entry.withheld => {
+            let holder = holder_of(&after.state, &entry.key, written);
+            expect(holder.is_some(), Property::Unique, || {
+                format!("{entry:?} is withheld, and nobody has what is in {written:?}")
+            })?;
+            None
+        }
         Some(ForeignState::Document(written)) => {
             let document_type = model.document_type(entry.key.type_name.as_str());
             let before = body.zip(document_type);
@@ -172,9 +179,10 @@ fn judge_taken_over(before: &Moment, after: &Moment, import: &Import, entry: &En
 fn import(
     (model, gateway): (&Model, Edition),
     before: &State,
-    key: &DocumentKey,
+    written: &Entry,
     foreign: &ForeignState,
 ) -> Import {
+    let key = &written.key;
     let entry = before.entry(key);
     let synced = entry.map_or(before.version_floor, |entry| entry.version);
     let known = entry.and_then(|entry| entry.body.as_ref());
@@ -182,6 +190,10 @@ fn import(
     let known = known.zip(document_type);
     let known = known.map(|(known, document_type)| named(model, &document_type.fields, known));
     let action = match (known, foreign) {
+        // Another document has its value.
+        (_, ForeignState::Document(_)) if written.withheld => Action::Delete {
+            base: BaseVersion(synced.0),
+        },
         (Some(known), ForeignState::Document(body)) => Action::Update {
             base: BaseVersion(synced.0),
             set: differing(&known, body),

@@ -16,7 +16,7 @@ use tidegate_core::{
 };
 use tidegate_testkit::store::State;
 
-use super::{Judged, Property, expect, imports::met_in, took, unnamed};
+use super::{Judged, Property, expect, imports::met_in, took, uniques::is_duplicate, unnamed};
 use crate::{
     people::{self, Edition},
     store::Moment,
@@ -201,11 +201,13 @@ impl Sight {
                     met.is_some_and(|scope| !writes(&scope))
                         || entered.is_some_and(|scope| !writes(&scope))
                 }
-                // It has a value that the model in force does not hold.
-                "INVALID_VALUE" => matches!(
-                    moment.state.foreign.get(&change.key),
-                    Some(ForeignState::Misfit { .. })
-                ),
+                // It has a value that the model in force does not hold, or one that another document has.
+                "INVALID_VALUE" => match moment.state.foreign.get(&change.key) {
+                    Some(ForeignState::Misfit { .. }) => true,
+                    _ => is_duplicate(&moment.state, &change.key),
+                },
+                // It is judged with its push (`uniques.rs`).
+                "NOT_UNIQUE" => true,
                 "ITEM_UNIDENTIFIED" => holds_unnamed_items(model, &change.key, moment),
                 "ATOMIC_ABORTED" => atomic,
                 "INBOX_FULL" => {

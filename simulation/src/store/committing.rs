@@ -58,6 +58,7 @@ impl Inner {
         }
         let written = state.write(&writes);
         self.make_for(&documents);
+        self.collections.note_duplicates(&writes);
         if reads.lease.is_some() && !written.is_empty() {
             self.collections.renew();
         }

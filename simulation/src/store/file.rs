@@ -16,6 +16,8 @@ use tidegate_core::{
     collect,
     entry::ScopeState,
     id::{Epoch, Scope, Seq},
+    model::Model,
+    query::IndexDefinition,
     transaction::{Loaded, Reads, Writes},
 };
 use tidegate_testkit::store::State;
@@ -26,18 +28,24 @@ use crate::oracle::{Judged, Property, expect};
 pub(super) struct File {
     directory: TempDir,
     backup: TempDir,
+    /// Those by which values are unique.
+    indexes: Vec<Arc<IndexDefinition>>,
     /// `None` only while it is closed to be copied.
     open: Option<EmbeddedStore>,
 }
 
 impl File {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(model: &Model) -> Self {
         let directory = TempDir::new().expect("there is room for a small directory");
         let backup = TempDir::new().expect("there is room for a small directory");
-        let open = Some(open(directory.path()));
+        let types = model.types.iter();
+        let indexes = types.flat_map(|it| IndexDefinition::kept_for(it));
+        let indexes: Vec<_> = indexes.filter(|it| it.unique.is_some()).collect();
+        let open = Some(open(directory.path(), &indexes));
         Self {
             directory,
             backup,
+            indexes,
             open,
         }
     }
@@ -59,14 +67,14 @@ impl File {
     pub(super) fn back_up(&mut self) {
         self.open = None;
         copy(self.directory.path(), self.backup.path());
-        self.open = Some(open(self.directory.path()));
+        self.open = Some(open(self.directory.path(), &self.indexes));
     }
 
     /// Puts the copy back, under another epoch.
     pub(super) fn restore(&mut self, name: Epoch) {
         self.open = None;
         copy(self.backup.path(), self.directory.path());
-        self.open = Some(open(self.directory.path()));
+        self.open = Some(open(self.directory.path(), &self.indexes));
         let rotate = move |_: &Loaded| collect::rotate(name.clone());
         self.commit(&Reads::default(), Arc::new(rotate));
     }
@@ -129,12 +137,14 @@ fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Jud
     })
 }
 
-fn open(directory: &Path) -> EmbeddedStore {
+fn open(directory: &Path, indexes: &[Arc<IndexDefinition>]) -> EmbeddedStore {
     let options = EmbeddedOptions {
         cache_bytes: 1 << 20,
         ..EmbeddedOptions::new(epoch(1), TokenKey([7; 32]))
     };
-    EmbeddedStore::open(directory, &options).expect("nobody else has the file")
+    let store = EmbeddedStore::open(directory, &options).expect("nobody else has the file");
+    block_on(store.build_uniques(indexes)).expect("the file can be written");
+    store
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -16,7 +16,8 @@ use tidegate::store::collections::{
 };
 use tidegate_core::{
     id::{DocumentKey, TypeName},
-    transaction::Fence,
+    transaction::{Fence, Writes},
+    unique::UniqueKey,
     value::Document,
 };
 use tidegate_testkit::store::State;
@@ -54,6 +55,10 @@ pub(super) struct Collections {
     pub(super) dropped: BTreeMap<TypeName, BTreeMap<DocumentKey, Document>>,
     /// Types whose collection was dropped after it was imported. Nobody has made it again, or accepted the deletes.
     pub(super) lost: BTreeSet<TypeName>,
+    /// The documents that are withheld because another one has this value.
+    duplicates: BTreeMap<DocumentKey, UniqueKey>,
+    /// Those of them whose value was left since.
+    freed: BTreeSet<DocumentKey>,
 }
 
 /// Something that was written to a collection.
@@ -89,6 +94,8 @@ impl Collections {
             made: 0,
             dropped: BTreeMap::new(),
             lost: BTreeSet::new(),
+            duplicates: BTreeMap::new(),
+            freed: BTreeSet::new(),
         };
         for type_name in people::types() {
             collections.make(type_name);
@@ -161,6 +168,26 @@ impl Collections {
     /// A gateway with this model wrote a document.
     pub(super) fn note_commit(&mut self, key: DocumentKey, by: Option<Edition>) {
         self.log_event(ForeignChange::Document(key), by, Instant::now());
+    }
+
+    /// A commit leaves values that documents wait for, and records which ones wait.
+    pub(super) fn note_duplicates(&mut self, writes: &Writes) {
+        let left = self.duplicates.iter();
+        let left = left.filter(|(_, value)| writes.freed.contains(*value));
+        self.freed.extend(left.map(|(key, _)| key.clone()));
+        for key in writes.misfits.keys() {
+            self.duplicates.remove(key);
+            self.freed.remove(key);
+        }
+        self.duplicates.extend(writes.duplicates.clone());
+    }
+
+    /// The documents whose value was left, or all that wait for one.
+    pub(super) fn freed(&mut self, all: bool) -> Vec<DocumentKey> {
+        if all {
+            self.freed.extend(self.duplicates.keys().cloned());
+        }
+        self.freed.iter().cloned().collect()
     }
 
     fn log_event(&mut self, change: ForeignChange, by: Option<Edition>, due: Instant) {

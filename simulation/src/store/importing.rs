@@ -157,6 +157,13 @@ impl Collections for Access {
         Ok(keys_of(&documents, type_name).len() as u64)
     }
 
+    /// It is never held: an importer asks every second, and holds are meant for what it does.
+    async fn freed(&self, all: bool, limit: usize) -> Result<Vec<DocumentKey>, StoreError> {
+        let mut freed = self.store.lock().collections.freed(all);
+        freed.truncate(limit);
+        Ok(freed)
+    }
+
     async fn withheld(
         &self,
         _: Option<&WalkPosition>,

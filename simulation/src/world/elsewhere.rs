@@ -126,12 +126,15 @@ impl World {
         })
     }
 
-    /// Enters what the commits have taken over since the last call.
+    /// Enters what the commits have taken over since the last call. After each of them values are unique.
     pub(super) fn note_imports(&mut self) -> Judged {
         let from = std::mem::replace(&mut self.noted, self.store.moment());
         let imports = self.store.look(|moments| {
             let pairs = moments[from..].windows(2);
-            let imports = pairs.map(|pair| oracle::imports(self.rule, &pair[0], &pair[1]));
+            let imports = pairs.map(|pair| {
+                oracle::judge_unique(&pair[1].state)?;
+                oracle::imports(self.rule, &pair[0], &pair[1])
+            });
             imports.collect::<Result<Vec<_>, _>>()
         })?;
         for import in imports.into_iter().flatten() {

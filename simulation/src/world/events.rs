@@ -22,8 +22,23 @@ impl World {
                 value,
             } => {
                 let device = self.device(device);
-                self.edit_within(device, people::order(), what, value, None);
+                self.edit_within(device, people::order(0), what, value, None);
             }
+            Op::Claim {
+                device,
+                order,
+                what,
+                value,
+            } => {
+                let device = self.device(device);
+                self.edit_within(device, people::order(order), what, value, None);
+            }
+            Op::ClaimTogether {
+                device,
+                order,
+                what,
+                value,
+            } => self.claim_together(self.device(device), order, what, value),
             Op::Send {
                 device,
                 gateway,
@@ -123,7 +138,10 @@ impl World {
                 self.write_elsewhere(&key, what, value);
             }
             Op::ForeignOrder { what, value } => {
-                self.write_elsewhere(&people::order(), what, value);
+                self.write_elsewhere(&people::order(0), what, value);
+            }
+            Op::ForeignClaim { order, what, value } => {
+                self.write_elsewhere(&people::order(order), what, value);
             }
             Op::Interrupt {
                 calls,

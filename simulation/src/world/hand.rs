@@ -1,5 +1,6 @@
 //! What a user makes of a document, chosen by small numbers.
 
+mod claims;
 mod orders;
 
 use std::collections::BTreeMap;
@@ -73,7 +74,9 @@ impl Hand {
             let keeper = people::audience(self.user, self.value / 4);
             document.insert("keeper".to_owned(), keeper);
         }
-        if key.type_name.as_str() == "Order" {
+        if people::is_order(key) && self.is_claim() {
+            document.extend(self.claims());
+        } else if people::is_order(key) {
             document.extend(self.lists());
         }
         self.aim(key, &mut document);
@@ -108,7 +111,10 @@ impl Hand {
     fn field(&self, key: &DocumentKey, view: &Document) -> (&'static str, Value) {
         let (small, null) = (i32::from(self.value % 3), Value::Null);
         let task = key.type_name.as_str() == "Task";
-        if key.type_name.as_str() == "Order" {
+        if people::is_order(key) && self.is_claim() {
+            return self.claim();
+        }
+        if people::is_order(key) {
             return self.order_field(view);
         }
         match self.what % 16 {

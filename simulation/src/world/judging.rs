@@ -213,9 +213,13 @@ impl World {
     fn enter(&mut self, request: &Request, parcel: &Parcel, answer: &PushOutcome) -> Judged {
         self.book(&request.sight.user, request.edition, parcel, answer)?;
         let push = &parcel.push;
-        for (item, outcome) in push.changes.iter().zip(&answer.outcomes) {
-            if let Ok(change) = &item.change {
-                self.judge_outcome(request, push, change, outcome, answer.duplicate)?;
+        for (nth, (item, outcome)) in push.changes.iter().zip(&answer.outcomes).enumerate() {
+            let Ok(change) = &item.change else { continue };
+            self.judge_outcome(request, push, change, outcome, answer.duplicate)?;
+            if !answer.duplicate {
+                self.store.look(|moments| {
+                    oracle::judge_not_unique(push, answer, nth, &moments[request.asked..])
+                })?;
             }
         }
         Ok(())

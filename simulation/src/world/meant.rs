@@ -12,7 +12,10 @@ use tidegate_core::{
 use tidegate_testkit::client::{Act, Draft, Edit, Fate, Flight, Intent, Made};
 
 use super::{World, device::Parcel};
-use crate::oracle::{Judged, Property, expect};
+use crate::{
+    oracle::{Judged, Property, expect},
+    people,
+};
 
 /// The edits of all devices, by their numbers.
 #[derive(Debug, Default)]
@@ -52,13 +55,36 @@ impl World {
     /// A user edits this document and the next ones in one transaction.
     pub(super) fn transact(&mut self, device: usize, document: u8, what: u8, value: u8) {
         let count = if value.is_multiple_of(3) { 3 } else { 2 };
-        let group = self.next_edit();
-        let edits = (0..count).filter_map(|nth: u8| {
-            let (document, what) = (document.wrapping_add(nth), what.wrapping_add(nth));
-            self.edit_within(device, self.document(document), what, value, Some(group))
+        let edits = (0..count).map(|nth: u8| {
+            let key = self.document(document.wrapping_add(nth));
+            (key, what.wrapping_add(nth), value)
         });
-        let edits = edits.collect();
-        self.meant.transactions.push(edits);
+        let edits: Vec<_> = edits.collect();
+        self.edit_together(device, edits);
+    }
+
+    /// A user edits one of the orders and gives numbers to the next ones in one transaction. Each number is the one after
+    /// that of the order before, so that some of them pass on. All edits have the policy of the type, since a push has one.
+    pub(super) fn claim_together(&mut self, device: usize, order: u8, what: u8, value: u8) {
+        const NUMBER: u8 = 18;
+        const NEXT: u8 = 4;
+        const PLAIN: u8 = 36;
+        let count = if value.is_multiple_of(3) { 3 } else { 2 };
+        let edits = (0..count).map(|nth: u8| {
+            let key = people::order(order.wrapping_add(nth));
+            let what = if nth == 0 { what } else { NUMBER };
+            (key, what, value % PLAIN + NEXT * nth)
+        });
+        self.edit_together(device, edits.collect());
+    }
+
+    fn edit_together(&mut self, device: usize, edits: Vec<(DocumentKey, u8, u8)>) {
+        let group = self.next_edit();
+        let made = edits.into_iter().filter_map(|(key, what, value)| {
+            self.edit_within(device, key, what, value, Some(group))
+        });
+        let made = made.collect();
+        self.meant.transactions.push(made);
     }
 
     /// What a device sends is what its user meant.

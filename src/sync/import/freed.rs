@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use tidegate_core::model::Model;
+use tidegate_core::{
+    model::Model,
+    mutant::{Mutant, is_active},
+};
 use tokio::time::Instant;
 
 use super::{TermEnd, follow::Term};
@@ -58,7 +61,10 @@ impl Term<'_> {
             self.freed.all_at = now + ALL_EVERY;
         }
         let collections = self.importer.collections.as_ref();
-        let proposed = collections.freed(all, PROPOSED_MAX).await?;
+        let proposed = match is_active(Mutant::FreedUnproposed) {
+            true => Vec::new(),
+            false => collections.freed(all, PROPOSED_MAX).await?,
+        };
         let has_proposed = !proposed.is_empty();
         self.stamp(proposed).await?;
         let goes_on = self.freed.has_uniques || has_proposed;

@@ -14,6 +14,7 @@ use crate::{
     id::DocumentKey,
     import::ImportResult,
     model::DocumentType,
+    mutant::{Mutant, is_active},
     transaction::Misfit,
     unique::UniqueKey,
     value::{Timestamp, Value},
@@ -42,7 +43,8 @@ impl<'l> TransactionOverlay<'l> {
         let before = before.map(|before| UniqueKey::all_of(document_type, &before));
         for key in UniqueKey::all_of(document_type, entry) {
             let had = before.as_ref().is_some_and(|before| before.contains(&key));
-            let holder = (!had).then(|| self.holder(&key)).flatten();
+            let is_new = !had && !is_active(Mutant::HoldersUnread);
+            let holder = is_new.then(|| self.holder(&key)).flatten();
             if holder.is_some_and(|holder| holder != entry.key) {
                 return Err(Rejection {
                     code: RejectionCode::NotUnique,
@@ -59,7 +61,8 @@ impl<'l> TransactionOverlay<'l> {
     /// Withholds what others wrote where another document has the value already. Of several that come to one value, the
     /// first gets it.
     pub(in crate::push) fn meet_duplicates(&mut self, now: Timestamp, duplicates: Duplicates) {
-        if self.model.types.iter().all(|it| it.uniques.is_empty()) {
+        let has_none = self.model.types.iter().all(|it| it.uniques.is_empty());
+        if has_none || is_active(Mutant::DuplicatesShown) {
             return;
         }
         let keys: Vec<&'l DocumentKey> = self.imports.keys().copied().collect();
@@ -103,6 +106,7 @@ impl<'l> TransactionOverlay<'l> {
             return;
         };
         let left = self.entry(&entry.key);
+        let left = left.filter(|_| !is_active(Mutant::LeftStaysTaken));
         let left = left.map(|left| UniqueKey::all_of(document_type, &left));
         for value in left.into_iter().flatten() {
             let is_own = self.changed.holders.get(&value);

@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 
 use super::{Collections, keys_of};
-use crate::store::SimStore;
+use crate::{oracle::holder_of, people, store::SimStore};
 
 impl SimStore {
     /// Another service makes this of a document, in a collection that it makes if there is none. It cannot write to a
@@ -89,12 +89,20 @@ impl SimStore {
         });
     }
 
-    /// The documents of which an importer with the model in force would write an entry.
+    /// The documents of which an importer with the model in force would write an entry. It withholds what does not fit, and
+    /// what has a value of another document.
     pub(crate) fn unstamped(&self) -> Vec<DocumentKey> {
         let state = self.now();
         let is_due = |(key, foreign): &(&DocumentKey, &ForeignState)| {
             let is_shown = state.entry(key).is_some_and(|entry| !entry.is_deleted());
-            is_shown || !matches!(foreign, ForeignState::Misfit { .. })
+            let is_withheld = match foreign {
+                ForeignState::Misfit { .. } => true,
+                ForeignState::Document(body) => {
+                    people::is_order(key) && holder_of(&state, key, body).is_some()
+                }
+                ForeignState::Gone => false,
+            };
+            is_shown || !is_withheld
         };
         let due = state.foreign.iter().filter(is_due);
         due.map(|(key, _)| key.clone()).collect()
