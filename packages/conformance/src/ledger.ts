@@ -42,7 +42,10 @@ export class Ledger {
     this.#discarded.set(`${device} ${outcome.n}`, outcome);
   }
 
-  /** An outcome was made again. Its counters and sets count as long as it does not fail again; its values are new. */
+  /**
+   * An outcome was made again. Its counters and sets count as long as it does not fail again; its values are new. Of a
+   * merged edit, values that are in force are not made again.
+   */
   retried(device: number, outcome: Outcome): void {
     this.#discarded.delete(`${device} ${outcome.n}`);
     if (outcome.status === "UNKNOWN") this.#again.push(outcome);
@@ -50,7 +53,8 @@ export class Ledger {
     const fields = Object.fromEntries(values.map(([field, value]) => [field, { set: value }] as const));
     const { type, id } = outcome;
     if (outcome.op !== "update") return;
-    this.note(device, { edits: [{ op: "update", type, id, fields }], transaction: false }, "must");
+    const certainty = outcome.status === "MERGED" ? "may" : "must";
+    this.note(device, { edits: [{ op: "update", type, id, fields }], transaction: false }, certainty);
   }
 
   /** The store was put back to an earlier state: nothing that was promised so far is sure. */
