@@ -116,6 +116,12 @@ impl Importer {
         };
         let (model, now) = (Arc::clone(&self.model), (self.clock)());
         let decide = move |loaded: &Loaded| {
+            // What a decision asks for besides is loaded after all, or it would ask for ever.
+            let earlier = earlier.clone().map(|earlier| Loaded {
+                given: loaded.given.clone(),
+                holders: loaded.holders.clone(),
+                ..earlier
+            });
             let writes = push::stamp(&model, now, earlier.as_ref().unwrap_or(loaded));
             (writes, (loaded.left_out.clone(), loaded.misfits.clone()))
         };
