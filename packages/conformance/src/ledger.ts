@@ -180,13 +180,15 @@ class Account {
     });
     if (writes.length === 0 || value === undefined || value === null) return;
     const failed = new Set(this.#failed.map(({ set }) => set[field]));
+    // An edit may be folded into the next ones, and fails with the last of them.
+    const isSure = (at: number): boolean => {
+      const [it, ...next] = writes.slice(at).filter(({ device }) => device === writes[at]?.device);
+      return it?.certainty === "must" && ![it, ...next].some(({ written }) => failed.has(written));
+    };
     const candidates = writes.filter(({ device, certainty }, at) => {
-      const later = writes.slice(at + 1).some((it) => it.device === device && isSure(it));
+      const later = writes.some((it, nth) => nth > at && it.device === device && isSure(nth));
       return certainty === "may" || !later;
     });
-    function isSure(it: { readonly certainty: Certainty; readonly written: Value }): boolean {
-      return it.certainty === "must" && !failed.has(it.written);
-    }
     const mayBe = candidates.map(({ written }) => written);
     const unsure = this.#unknown.length > 0;
     const allowed = unsure ? writes.map(({ written }) => written) : mayBe;
