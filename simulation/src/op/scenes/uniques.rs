@@ -90,12 +90,7 @@ fn two_claim_one_value(draw: &mut Draw<'_>) -> Vec<Op> {
 fn a_value_passes_on(draw: &mut Draw<'_>) -> Vec<Op> {
     let (device, order, value) = (draw.byte(), draw.below(3), plain(draw));
     let next = order + 1;
-    let claim = |order, what, value| Op::Claim {
-        device,
-        order,
-        what,
-        value,
-    };
+    let claim = claims_of(device);
     let mut ops = settled(draw, device).to_vec();
     // What is not there is created.
     ops.push(claim(next, NUMBER, value + SCOPES));
@@ -115,12 +110,7 @@ fn a_value_passes_on(draw: &mut Draw<'_>) -> Vec<Op> {
 fn a_service_claims_what_is_taken(draw: &mut Draw<'_>) -> Vec<Op> {
     let (device, order, value) = (draw.byte(), draw.below(3), plain(draw));
     let next = order + 1;
-    let claim = |order, what, value| Op::Claim {
-        device,
-        order,
-        what,
-        value,
-    };
+    let claim = claims_of(device);
     let foreign = |order, what| Op::ForeignClaim { order, what, value };
     let mut ops = settled(draw, device).to_vec();
     ops.push(claim(order, NUMBER, value));
@@ -140,6 +130,16 @@ fn a_service_claims_what_is_taken(draw: &mut Draw<'_>) -> Vec<Op> {
     ));
     ops.extend(sent(draw, device));
     ops
+}
+
+/// Claims that one device makes.
+fn claims_of(device: u8) -> impl Fn(u8, u8, u8) -> Op {
+    move |order, what, value| Op::Claim {
+        device,
+        order,
+        what,
+        value,
+    }
 }
 
 /// What becomes of an order. One edit in twelve deletes it.
